@@ -1,0 +1,1 @@
+"""What carries records: the log's contract and its two implementations, Kafka and embedded."""

@@ -1,0 +1,173 @@
+"""The contract of a log: what every implementation promises to flows, services and tools.
+
+A log holds topics of numbered partitions. Within a partition records keep the order in which they were committed and
+are addressed by offset. Readers see committed records only. A transaction writes records to any topics and moves the
+offsets of one consumer group, all or nothing; opening a transaction with an id fences every earlier holder of that id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class TopicPartition(NamedTuple):
+    """The address of one partition."""
+
+    topic: str
+    partition: int
+
+
+class Record(Protocol):
+    """One record as read; the subset of `confluent_kafka.Message` that the product uses, so that Kafka needs no wrapper."""
+
+    def topic(self) -> str: ...
+    def partition(self) -> int: ...
+    def offset(self) -> int: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def headers(self) -> Headers | None: ...
+    def timestamp(self) -> tuple[int, int]:
+        """Kind (1 create time, 2 append time, 0 none) and milliseconds since the epoch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TopicSpec:
+    """A topic to be created. `config` holds Kafka topic options by their Kafka names."""
+
+    name: str
+    partitions: int
+    replication_factor: int = 1
+    config: Mapping[str, str] = field(default_factory=dict)
+
+
+class Reader(Protocol):
+    """Reads committed records of the partitions assigned to it; belongs to one thread and joins no group."""
+
+    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Reads these partitions, each from the offset given, from now on. Replaces any earlier assignment."""
+        ...
+
+    def read(self, records_max: int, timeout_s: float) -> Sequence[Record]:
+        """Up to `records_max` records, in offset order within each partition.
+
+        Returns as soon as there is something, and after `timeout_s` with nothing. An offset that the log no longer
+        has is a `BrokerUnavailableError` that names it: silently skipping records is no option.
+        """
+        ...
+
+    def at_end(self) -> bool:
+        """True if every assigned partition has been read to the committed end known to the last `read`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Producer(Protocol):
+    """Sends records idempotently, outside transactions. Records without a partition go by murmur2 of their key."""
+
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        headers: Headers | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> None: ...
+
+    def flush(self) -> None:
+        """Returns when everything sent is durable; raises `BrokerUnavailableError` if some of it is not."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Transaction(Protocol):
+    """The one writer of a transactional id. Opening it fences all earlier holders and aborts what they left open.
+
+    After an error of any call the object is broken: close it, open a new one (which fences), and start from the
+    committed offsets again.
+    """
+
+    def begin(self) -> None: ...
+
+    def send_batch(
+        self, topic: str, keys: Iterable[bytes | None], values: Iterable[bytes | None], *, partition: int | None = None
+    ) -> None:
+        """Sends many records without headers; without `partition` each goes by murmur2 of its key."""
+        ...
+
+    def send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        headers: Headers | None = None,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> None: ...
+
+    def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Makes the records visible and moves the group's offsets, atomically. Raises `FencedError` for a zombie."""
+        ...
+
+    def abort(self) -> None: ...
+
+    def close(self) -> None:
+        """Lets go of all resources; an open transaction is left to be aborted by the successor or by time."""
+        ...
+
+
+class Admin(Protocol):
+    """Questions and changes about topics and groups."""
+
+    def create_topics(self, topics: Sequence[TopicSpec]) -> list[str]:
+        """Creates those that do not exist; the names of the ones created."""
+        ...
+
+    def delete_topics(self, names: Sequence[str]) -> None: ...
+
+    def topics(self) -> dict[str, int]:
+        """Partition count by topic name, internal topics of the log left out."""
+        ...
+
+    def beginnings(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """First offset that is still there."""
+        ...
+
+    def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Offset after the last committed record (read_committed: the last stable offset)."""
+        ...
+
+    def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Offsets of a group, only those that it has; stable ones (waits for an open transaction on them)."""
+        ...
+
+    def groups(self) -> list[str]: ...
+
+    def alter_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        """Sets a group's offsets outside a transaction; the flow must not run."""
+        ...
+
+    def delete_group(self, group: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Log(Protocol):
+    """A log to connect to. Making one does no I/O; each method opens a connection of its own."""
+
+    def reader(self, client_id: str) -> Reader: ...
+
+    def producer(self, client_id: str) -> Producer: ...
+
+    def transaction(self, transactional_id: str, group: str) -> Transaction: ...
+
+    def admin(self) -> Admin: ...

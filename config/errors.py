@@ -1,0 +1,108 @@
+"""Every error the product raises.
+
+OrderflowError
+├── ConfigurationError          the operator mends configuration; nothing was started            exit 2
+├── UsageError                  the caller of a command mends its arguments                       exit 2
+├── BadRecordError              one record cannot be processed; it becomes a dead letter
+│   ├── DecodeError             its bytes are not what the schema or the wire format says
+│   ├── EncodeError             an output does not fit its schema
+│   └── InvalidRecordError      it decodes, but breaks a rule no logic can work with
+└── BrokenWorldError            the flow stops loudly; a restart resumes exactly                  exit 1
+    ├── BrokerUnavailableError  the log cannot be reached or answers with a fault
+    ├── FencedError             a successor with the same transactional id has started
+    ├── LogFullError            the log's or a store's disk is full
+    ├── RegistryUnavailableError  the schema registry cannot be reached
+    ├── StoreError              a local store cannot be used
+    │   └── StoreFencedError    a store was taken over by a successor
+    └── ProcessingError         logic raised and `on_error` says stop
+
+A bad record is a value on its way to the dead letters; a broken world is an exception that ends the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class OrderflowError(Exception):
+    """Root of all errors of the product. Nobody raises it directly."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with a piece of configuration: where it stands and what to do about it."""
+
+    message: str
+    file: str | None = None
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""
+        return place + self.message
+
+
+class ConfigurationError(OrderflowError):
+    """Configuration is wrong: whoever wrote it mends every listed problem. Nothing was started."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems = tuple(problems)
+
+
+class UsageError(OrderflowError):
+    """A command was called with arguments that cannot be served: the caller corrects them."""
+
+    exit_code = 2
+
+
+class BadRecordError(OrderflowError):
+    """A record cannot be processed. It becomes a dead letter; the owner of its producer mends the cause."""
+
+
+class DecodeError(BadRecordError):
+    """The bytes do not follow the wire format or the writer's schema."""
+
+
+class EncodeError(BadRecordError):
+    """An output does not fit the schema of its topic: the owner of the step mends the logic."""
+
+
+class InvalidRecordError(BadRecordError):
+    """A record decodes but breaks a rule that no logic can work with, such as a negative quantity."""
+
+
+class BrokenWorldError(OrderflowError):
+    """Something outside the record failed. The flow stops, and a restart resumes exactly where it was."""
+
+
+class BrokerUnavailableError(BrokenWorldError):
+    """The log cannot be reached or refuses service. Operations restore it; the supervisor restarts the flow."""
+
+
+class FencedError(BrokenWorldError):
+    """Another process with the same transactional id took over. This one must end; nothing it held was committed."""
+
+
+class LogFullError(BrokenWorldError):
+    """The disk under the log or a store is full. Operations free space; the flow resumes exactly."""
+
+
+class RegistryUnavailableError(BrokenWorldError):
+    """The schema registry does not answer. Waited for, never dead-lettered; raised where waiting is no option."""
+
+
+class StoreError(BrokenWorldError):
+    """A local store cannot be read or written. Deleting its folder is safe: it is rebuilt from the changelog."""
+
+
+class StoreFencedError(StoreError):
+    """A successor opened this store. This process must end; the store belongs to the other one now."""
+
+
+class ProcessingError(BrokenWorldError):
+    """Logic raised on a record and `on_error` says stop. The record is named; fix the logic or dead-letter it."""
