@@ -5,8 +5,10 @@ OrderflowError
 ├── UsageError                  the caller of a command mends its arguments                       exit 2
 ├── BadRecordError              one record cannot be processed; it becomes a dead letter
 │   ├── DecodeError             its bytes are not what the schema or the wire format says
+│   │   └── UnknownSchemaError  no schema has the id that it names
 │   ├── EncodeError             an output does not fit its schema
-│   └── InvalidRecordError      it decodes, but breaks a rule no logic can work with
+│   ├── InvalidRecordError      it decodes, but breaks a rule no logic can work with
+│   └── RecordTooLargeError     it is larger than the log takes
 └── BrokenWorldError            the flow stops loudly; a restart resumes exactly                  exit 1
     ├── BrokerUnavailableError  the log cannot be reached or answers with a fault
     ├── FencedError             a successor with the same transactional id has started
@@ -68,12 +70,40 @@ class DecodeError(BadRecordError):
     """The bytes do not follow the wire format or the writer's schema."""
 
 
+class UnknownSchemaError(DecodeError):
+    """No schema has the id that the record names: its producer registers the schema, then the record is replayed."""
+
+
 class EncodeError(BadRecordError):
-    """An output does not fit the schema of its topic: the owner of the step mends the logic."""
+    """An output does not fit the schema of its topic: the owner of the step mends the logic.
+
+    `row` is the number of the first such record in the batch, None where the whole batch has the wrong shape.
+    """
+
+    def __init__(self, message: str, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 class InvalidRecordError(BadRecordError):
     """A record decodes but breaks a rule that no logic can work with, such as a negative quantity."""
+
+
+class RecordTooLargeError(BadRecordError):
+    """A record is larger than the log takes; nothing of the batch it was in has been sent.
+
+    `index` is its place in the batch. The owner of the step or of the producer makes it smaller, or operations raise
+    `message.max.bytes` of the clients together with `max.message.bytes` of the topic.
+    """
+
+    def __init__(self, *, topic: str, index: int, size_bytes: int, size_bytes_max: int) -> None:
+        super().__init__(
+            f"record {index} of a batch for topic {topic} has {size_bytes} bytes, more than {size_bytes_max}"
+        )
+        self.topic = topic
+        self.index = index
+        self.size_bytes = size_bytes
+        self.size_bytes_max = size_bytes_max
 
 
 class BrokenWorldError(OrderflowError):

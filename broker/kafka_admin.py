@@ -1,0 +1,190 @@
+"""Questions and changes about topics and groups of a Kafka cluster."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from typing import Any, TypeVar
+
+from confluent_kafka import (
+    OFFSET_INVALID,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+)
+from confluent_kafka import TopicPartition as Position
+from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+
+from broker.contract import TopicPartition, TopicSpec
+from broker.kafka_errors import broken_world, is_transient
+from config.errors import BrokerUnavailableError
+
+Answer = TypeVar("Answer")
+
+_POLL_S = 0.01
+
+
+class KafkaAdmin:
+    """An admin client; where the admin API has no stable answer, a consumer asks."""
+
+    def __init__(self, client: Mapping[str, object], logger: logging.Logger, *, deadline_s: float) -> None:
+        self._client = client
+        self._logger = logger
+        self._deadline_s = deadline_s
+        self._admin = AdminClient(dict(client), logger=logger)
+
+    def create_topics(self, topics: Sequence[TopicSpec]) -> list[str]:
+        """Creates those that do not exist, and waits until the cluster shows leaders for all of their partitions."""
+        if not topics:
+            return []
+        new = [
+            NewTopic(spec.name, spec.partitions, spec.replication_factor, config=dict(spec.config)) for spec in topics
+        ]
+        futures = self._admin.create_topics(new, request_timeout=self._deadline_s)
+        created = [
+            name
+            for name, future in futures.items()
+            if self._done(future, f"topic {name} cannot be created", but=KafkaError.TOPIC_ALREADY_EXISTS)
+        ]
+        self._wait_for({spec.name for spec in topics}, present=True)
+        return created
+
+    def delete_topics(self, names: Sequence[str]) -> None:
+        """Deletes topics and waits until the cluster shows them no more; one that is not there is no error."""
+        if not names:
+            return
+        for name, future in self._admin.delete_topics(list(names), request_timeout=self._deadline_s).items():
+            self._done(future, f"topic {name} cannot be deleted", but=KafkaError.UNKNOWN_TOPIC_OR_PART)
+        self._wait_for(set(names), present=False)
+
+    def topics(self) -> dict[str, int]:
+        return {name: found for name, found in self._led_partitions().items() if not name.startswith("__")}
+
+    def beginnings(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return self._offsets(partitions, OffsetSpec.earliest())
+
+    def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return self._offsets(partitions, OffsetSpec.latest())
+
+    def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        if not partitions:
+            return {}
+        # With read_committed the client asks for stable offsets, and asks again while a transaction is open on them.
+        options = {**self._client, "group.id": group, "isolation.level": "read_committed", "enable.auto.commit": False}
+        positions = [Position(*partition) for partition in partitions]
+        with closing(Consumer(options, logger=self._logger)) as consumer:
+
+            def ask() -> list[Position]:
+                found: list[Position] = consumer.committed(positions, self._deadline_s)
+                if error := next((position.error for position in found if position.error is not None), None):
+                    raise KafkaException(error)
+                return found
+
+            found = self._patiently(ask, f"offsets of group {group} cannot be read")
+        return {
+            TopicPartition(position.topic, position.partition): position.offset
+            for position in found
+            if position.offset != OFFSET_INVALID
+        }
+
+    def groups(self) -> list[str]:
+        def ask() -> list[str]:
+            listing = self._admin.list_consumer_groups(request_timeout=self._deadline_s).result(self._deadline_s)
+            if listing.errors:
+                raise listing.errors[0]
+            return sorted(group.group_id for group in listing.valid)
+
+        return self._patiently(ask, "groups cannot be listed")
+
+    def alter_offsets(self, group: str, offsets: Mapping[TopicPartition, int]) -> None:
+        if not offsets:
+            return
+        positions = [Position(topic, number, offset) for (topic, number), offset in offsets.items()]
+        request = [ConsumerGroupTopicPartitions(group, positions)]
+
+        def ask() -> None:
+            for future in self._admin.alter_consumer_group_offsets(request, request_timeout=self._deadline_s).values():
+                for position in future.result(self._deadline_s).topic_partitions:
+                    if position.error is not None:
+                        raise KafkaException(position.error)
+
+        self._patiently(ask, f"offsets of group {group} cannot be set")
+
+    def delete_group(self, group: str) -> None:
+        """Forgets a group and its offsets; one that is not there is no error."""
+
+        def ask() -> None:
+            future = self._admin.delete_consumer_groups([group], request_timeout=self._deadline_s)[group]
+            try:
+                future.result(self._deadline_s)
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                    raise
+
+        self._patiently(ask, f"group {group} cannot be deleted")
+
+    def close(self) -> None:
+        """Nothing to let go of: the client ends with this object."""
+
+    def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
+        if not partitions:
+            return {}
+        request = {Position(*partition): spec for partition in partitions}
+
+        def ask() -> dict[TopicPartition, int]:
+            futures = self._admin.list_offsets(
+                request, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._deadline_s
+            )
+            return {
+                TopicPartition(position.topic, position.partition): future.result(self._deadline_s).offset
+                for position, future in futures.items()
+            }
+
+        return self._patiently(ask, f"offsets of {', '.join(sorted({tp.topic for tp in partitions}))} cannot be read")
+
+    def _wait_for(self, names: set[str], *, present: bool) -> None:
+        deadline = time.monotonic() + self._deadline_s
+        while any((name in self._led_partitions()) != present for name in names):
+            if time.monotonic() > deadline:
+                state = "shown" if present else "gone"
+                raise BrokerUnavailableError(f"topics {sorted(names)} were not {state} within {self._deadline_s} s")
+            time.sleep(_POLL_S)
+
+    def _led_partitions(self) -> dict[str, int]:
+        """Partition count of every topic whose partitions all have a leader."""
+        try:
+            metadata = self._admin.list_topics(timeout=self._deadline_s)
+        except KafkaException as error:
+            raise broken_world(error, "topics cannot be listed") from error
+        return {name: len(topic.partitions) for name, topic in metadata.topics.items() if _is_led(topic)}
+
+    def _done(self, future: Future[Any], what: str, *, but: int) -> bool:
+        """True when done, False if the error says that there was nothing to do."""
+        try:
+            future.result(self._deadline_s)
+        except KafkaException as error:
+            if error.args[0].code() == but:
+                return False
+            raise broken_world(error, what) from error
+        return True
+
+    def _patiently(self, ask: Callable[[], Answer], what: str) -> Answer:
+        """The answer, asked for again while a coordinator loads or a transaction is open on the offsets."""
+        deadline = time.monotonic() + self._deadline_s
+        while True:
+            try:
+                return ask()
+            except KafkaException as error:
+                if not is_transient(error.args[0]) or time.monotonic() > deadline:
+                    raise broken_world(error, what) from error
+                time.sleep(_POLL_S)
+
+
+def _is_led(topic: Any) -> bool:
+    partitions: Iterable[Any] = topic.partitions.values()
+    return topic.error is None and all(partition.leader >= 0 for partition in partitions)

@@ -1,0 +1,71 @@
+"""From settings to what a command works with: the log, the schemas, the codec."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import config
+from config.errors import UsageError
+from config.settings import SchemasSettings, Settings
+from config.topics import TOPICS
+
+if TYPE_CHECKING:
+    from broker.contract import Log
+    from operators.codec.codec import Codec
+    from operators.codec.registry import RegistrySchemas
+    from operators.codec.sources import SchemaSource
+
+
+def open_log(settings: Settings) -> Log:
+    """The log that the settings name. Connects when it is first used."""
+    if settings.log.kind == "kafka":
+        from broker.kafka import KafkaLog
+
+        return KafkaLog(",".join(settings.kafka.bootstrap_servers), settings.kafka.client_options())
+    from broker.embedded import EmbeddedLog
+
+    return EmbeddedLog(settings.log.path, durable=settings.log.durable)
+
+
+def schemas_folder(settings: Settings) -> Path:
+    """The folder of versioned schemas: the one in the settings, or the one that ships with us."""
+    return settings.schemas.folder or Path(config.__file__).parent / "schemas"
+
+
+def open_schemas(settings: Settings) -> SchemaSource:
+    """The source of schemas that the settings name."""
+    if settings.schemas.source == "registry":
+        return open_registry(settings.schemas)
+    from operators.codec.sources import FolderSchemas
+
+    return FolderSchemas(schemas_folder(settings))
+
+
+def open_registry(schemas: SchemasSettings) -> RegistrySchemas:
+    """The schema registry of the settings; `UsageError` if they name none."""
+    from operators.codec.registry import RegistryOptions, RegistrySchemas
+
+    if not schemas.registry_url:
+        raise UsageError("this needs a schema registry: set schemas.registry_url")
+    return RegistrySchemas(
+        RegistryOptions(
+            schemas.registry_url,
+            username=schemas.registry_username or None,
+            password=schemas.registry_password or None,
+            ca_file=str(schemas.registry_ca_location) if schemas.registry_ca_location else None,
+            timeout_s=schemas.registry_timeout_ms / 1_000,
+        )
+    )
+
+
+def open_codec(settings: Settings, topics: Iterable[str]) -> Codec:
+    """A codec for the newest contracts of these topics; `UsageError` for a topic that has none."""
+    from operators.codec.codec import Codec
+
+    wanted = list(topics)
+    for name in wanted:
+        if name in TOPICS and TOPICS[name].schema is None:
+            raise UsageError(f"the values of {name} have no schema; `orderflow dlq` shows them")
+    return Codec.latest(open_schemas(settings), wanted)

@@ -1,0 +1,16 @@
+"""Results as a table of plain text that a person reads and `awk` splits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+
+def write_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Prints rows under a header, columns aligned, the last one as long as it is."""
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header) - 1)]
+    for line in lines:
+        cells = [cell.ljust(width) for cell, width in zip(line, widths, strict=False)]
+        click.echo("  ".join([*cells, line[-1]]))

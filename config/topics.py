@@ -1,0 +1,80 @@
+"""Every topic of the product in one immutable table, the key its records have, and the headers of dead letters.
+
+Topic names, subjects and cleanup policies are part of stored state: changing one is a migration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+_DAY_MS = 86_400_000
+
+DEAD_LETTER_TOPIC = "orders.dlq"
+
+# The headers that Kafka Streams gives to dead letters (KIP-1034); all values are text in UTF-8.
+HEADER_EXCEPTION = "__streams.errors.exception"
+HEADER_MESSAGE = "__streams.errors.message"
+HEADER_STACKTRACE = "__streams.errors.stacktrace"
+HEADER_TOPIC = "__streams.errors.topic"
+HEADER_PARTITION = "__streams.errors.partition"
+HEADER_OFFSET = "__streams.errors.offset"
+# Ours: which flow gave up on the record, and in which of its steps (empty if the record could not be decoded).
+HEADER_FLOW = "orderflow.flow"
+HEADER_STEP = "orderflow.step"
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic as it is created and used."""
+
+    name: str
+    schema: str | None
+    """Name of the Avro record its values hold; None for bytes of any kind."""
+    key: str
+    """What the record key means, for people."""
+    key_field: str
+    """The field of the value that holds the record key, where the value has a schema."""
+    partitions: int
+    cleanup_policy: Literal["delete", "compact"]
+    retention_ms: int | None
+    """How long records stay; None where compaction keeps the last of each key."""
+
+    @property
+    def subject(self) -> str | None:
+        """The registry's subject for its values (TopicNameStrategy)."""
+        return f"{self.name}-value" if self.schema else None
+
+    @property
+    def config(self) -> dict[str, str]:
+        """Its options under Kafka's names."""
+        config: dict[str, str] = {"cleanup.policy": self.cleanup_policy}
+        if self.retention_ms is not None:
+            config["retention.ms"] = str(self.retention_ms)
+        return config
+
+
+def _events(name: str, schema: str | None, *, key: str = "accountId|orderId", retention_days: int = 7) -> Topic:
+    return Topic(name, schema, key, "key", 4, "delete", retention_days * _DAY_MS)
+
+
+def _reference(name: str, schema: str, *, key: str, key_field: str) -> Topic:
+    return Topic(name, schema, key, key_field, 1, "compact", None)
+
+
+_TABLE = (
+    _events("orders.input", "OrderIntent"),
+    _events("risk.outcome", "RiskOutcome"),
+    _events("orders.status", "OrderStatusChanged"),
+    _events("orders.executions", "ExecutionReport"),
+    _events("orders.enrichment", "OrderEnriched"),
+    _reference("risk.controls", "RiskControl", key="scope of the control, e.g. ACCOUNT:ACC00042", key_field="key"),
+    _reference("reference.symbols", "Symbol", key="symbol", key_field="symbol"),
+    _reference("reference.fees", "FeeTable", key="id of the fee table", key_field="id"),
+    _events(DEAD_LETTER_TOPIC, None, key="that of the failed record", retention_days=30),
+)
+
+TOPICS: Mapping[str, Topic] = MappingProxyType({topic.name: topic for topic in _TABLE})
+"""All topics by name."""

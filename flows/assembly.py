@@ -1,0 +1,261 @@
+"""The parts of one process of a flow, built in the one order that is safe.
+
+Process 0 opens the transaction, which fences every predecessor; only then may any process read the cut; key groups are
+opened, and caught up with their changelogs, before their first record. Whoever drives the parts, Bytewax or a tester,
+gets the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from broker.contract import Log, TopicPartition, TopicSpec, Transaction
+from config.crash_points import CrashPoint, reach
+from config.errors import BrokenWorldError
+from config.settings import Settings
+from config.topology import Topology
+from flows.compile import check, plan, source_decoders
+from operators.codec.codec import Codec
+from operators.codec.sources import SchemaSource
+from operators.registry import Build, Operator
+from operators.state.catch_up import Progress
+from operators.state.groups import GroupStores
+from operators.stream.broadcast import BroadcastTables
+from operators.stream.decode import Decoder
+from operators.stream.kernel import Kernel
+from operators.stream.keys import RECORD_KEY
+from operators.stream.lane import Lane, LaneOptions, LaneState
+from operators.stream.pipeline import Observer, Pipeline, Plan
+from operators.stream.records import DeadLetter
+from operators.stream.scalar import StreamSpec
+from sinks.committer import CommitObserver, Committer
+
+TICK_MS: Final = 250
+CHANGELOG_CONFIG: Final = {"cleanup.policy": "compact"}
+
+
+@dataclass(slots=True)
+class Observers:
+    """Who listens to a process; by default nobody."""
+
+    pipeline: Observer = field(default_factory=Observer)
+    committer: CommitObserver = field(default_factory=CommitObserver)
+    restore: Callable[[str, Progress], None] = lambda _step, _progress: None
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """A flow to be run: what it is, and what it runs on."""
+
+    topology: Topology
+    operators: Mapping[str, Operator]
+    event_types: Mapping[str, type[msgspec.Struct]]
+    """By topic."""
+    settings: Settings
+    log: Log
+    schemas: SchemaSource
+
+    @property
+    def name(self) -> str:
+        """The flow's name, under which topics and stores are known."""
+        return self.topology.flow
+
+    @property
+    def group(self) -> str:
+        """The consumer group."""
+        return self.settings.application.group_of(self.name)
+
+    def client_id(self, role: str) -> str:
+        """The client id of one of its connections."""
+        return self.settings.application.client_id_of(self.name, role)
+
+    def changelog(self, step_id: str) -> str:
+        """The changelog topic of one of its steps."""
+        return self.settings.application.changelog_of(self.name, step_id)
+
+    def state_directory(self, step_id: str) -> Path:
+        """Where the stores of a step lie, one folder per key group."""
+        return self.settings.state.dir / self.group / step_id
+
+
+class Assembly:
+    """Plan, pipeline, tables, transaction of process `index` of `count`; a context that lets go of them all."""
+
+    def __init__(
+        self, flow: Flow, *, index: int = 0, count: int = 1, until_end: bool = False, observers: Observers | None = None
+    ) -> None:
+        self._flow, self._index, self._count, self._until_end = flow, index, count, until_end
+        self._observers = observers or Observers()
+        self._options = check(flow.topology, flow.operators)
+        self._sources = source_decoders(flow.topology)
+        self._stack = ExitStack()
+        self.lane_state = LaneState()
+        self.plan: Plan
+        self.pipeline: Pipeline
+
+    def __enter__(self) -> Assembly:
+        try:
+            self._transaction = self._fence()
+            self._partitions = self._topics()
+            self.plan = plan(self._flow.topology, self._flow.operators, self._partitions)
+            self._create_changelogs()
+            self._codec = Codec.latest(self._flow.schemas, self._codec_topics())
+            self._tables = self._open_tables()
+            self.pipeline = self._pipeline()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.pipeline.close(committed=kind is None)
+        finally:
+            self._stack.close()
+
+    def _fence(self) -> Transaction | None:
+        if self._index != 0:
+            return None
+        transactional_id = self._flow.settings.application.transactional_id_of(self._flow.name)
+        transaction = self._flow.log.transaction(transactional_id, self._flow.group)
+        self._stack.callback(transaction.close)
+        reach(CrashPoint.FENCED)  # a crash here costs nothing: the predecessor was to end anyway
+        return transaction
+
+    def _topics(self) -> dict[str, int]:
+        admin = self._flow.log.admin()
+        try:
+            return admin.topics()
+        finally:
+            admin.close()
+
+    def _create_changelogs(self) -> None:
+        admin = self._flow.log.admin()
+        try:
+            admin.create_topics(
+                [
+                    TopicSpec(self._flow.changelog(step.id), step.key_groups, config=CHANGELOG_CONFIG)
+                    for step in self.plan.steps
+                ]
+            )
+        finally:
+            admin.close()
+
+    def _codec_topics(self) -> list[str]:
+        topics = {str(source.topic) for source in self._flow.topology.sources.values()}
+        for step in self.plan.steps:
+            topics.update(step.stream_topics.values(), step.outputs.values())
+        return sorted(topics)
+
+    def _open_tables(self) -> BroadcastTables:
+        sources = {n: str(s.topic) for n, s in self._flow.topology.sources.items() if s.broadcast}
+        tables = BroadcastTables(sources, self._flow.event_types)
+        self._stack.callback(tables.close)
+        tables.open(self._flow.log, self._flow.client_id(f"tables-{self._index}"), self._codec)
+        return tables
+
+    def _pipeline(self) -> Pipeline:
+        decoder = Decoder(self._codec, self._flow.schemas, self._sources, self._on_decode_error)
+        kernels = {step.id: self._kernel(step.id, step.stream_topics) for step in self.plan.steps}
+        return Pipeline(self.plan, self._codec, decoder, kernels, self._observers.pipeline)
+
+    def _on_decode_error(self, letter: DeadLetter) -> DeadLetter:
+        if self._flow.topology.on_error.decode == "stop":
+            place = f"{letter.topic}-{letter.partition}@{letter.offset}"
+            raise BrokenWorldError(f"{place} cannot be decoded and `on_error.decode` says stop: {letter.message}")
+        return letter
+
+    def _kernel(self, step_id: str, stream_topics: Mapping[str, str]) -> Kernel:
+        settings = self._flow.settings
+        step = self._flow.topology.step(step_id)
+        operator = self._flow.operators[step.operator]
+        return operator.build(
+            Build(
+                flow=self._flow.name,
+                step_id=step_id,
+                options=self._options.get(step_id),
+                retain_ms=step.state.retain_ms if step.state else None,
+                stores=self._stores(step_id, flush_each_epoch=operator.flush_each_epoch),
+                event_types=self._flow.event_types,
+                streams={n: StreamSpec(topic, self._codec.arrow_schema(topic)) for n, topic in stream_topics.items()},
+                broadcast={name: self._tables.tables[name] for name in step.broadcast},
+                stop_on_error=self._flow.topology.on_error.process == "stop",
+                cache_rows=settings.state.cache_rows,
+                clock_ahead_max_ms=settings.engine.clock_ahead_max_ms,
+                source_name=self._flow.client_id(step_id),
+            )
+        )
+
+    def _stores(self, step_id: str, *, flush_each_epoch: bool) -> GroupStores:
+        settings, state = self._flow.settings, self._flow.topology.step(step_id).state
+        flush_ms = 0 if flush_each_epoch else settings.state.flush_interval_ms
+        if state is not None and state.flush_ms is not None:
+            flush_ms = state.flush_ms
+        return GroupStores(
+            self._flow.log,
+            client_id=self._flow.client_id(f"{step_id}-{self._index}"),
+            directory=self._flow.state_directory(step_id),
+            changelog=self._flow.changelog(step_id),
+            flush_interval_s=flush_ms / 1e3,
+            position_interval_s=settings.state.position_interval_ms / 1e3,
+            on_progress=lambda progress: self._observers.restore(step_id, progress),
+        )
+
+    def committer(self) -> Committer | None:
+        """The flow's committer, on process 0."""
+        if self._transaction is None:
+            return None
+        return Committer(
+            self._transaction,
+            flow=self._flow.name,
+            dead_letter_topic=str(self._flow.topology.on_error.topic),
+            observer=self._observers.committer,
+        )
+
+    def lane(self, *, clock: Callable[[], float]) -> Lane:
+        """The process's lane, at the cut; its key groups are caught up. To be called after the fence of process 0."""
+        topics: dict[str, list[str]] = {}
+        for source in self._sources:
+            topics.setdefault(source.topic, []).append(source.name)
+        mine = [
+            TopicPartition(topic, partition)
+            for topic in topics
+            for partition in range(self._partitions[topic])
+            if partition % self._count == self._index
+        ]
+        cut, ends = self._cut(mine)
+        self._open_key_groups({tp.partition for tp in mine})
+        engine = self._flow.settings.engine
+        return Lane(
+            self._flow.log.reader(self._flow.client_id(f"lane-{self._index}")),
+            topics,
+            LaneOptions(engine.poll_records, engine.collect_ms, TICK_MS),
+            self.lane_state,
+            cut=cut,
+            ends=ends if self._until_end else None,
+            before_read=self._tables.poll,
+            clock=clock,
+        )
+
+    def _open_key_groups(self, partitions: set[int]) -> None:
+        """Opens what is known to be needed; other key groups are opened when an exchange brings them."""
+        for step in self.plan.steps:
+            if step.key == RECORD_KEY and step in self.plan.segments[0]:
+                self.pipeline.open(step.id, [group for group in sorted(partitions) if group < step.key_groups])
+            elif self._count == 1:
+                self.pipeline.open(step.id, range(step.key_groups))
+
+    def _cut(self, mine: Sequence[TopicPartition]) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
+        """Where the last committed epoch ended, and where the log ends now."""
+        admin = self._flow.log.admin()
+        try:
+            committed, beginnings = admin.committed(self._flow.group, mine), admin.beginnings(mine)
+            return {tp: committed.get(tp, beginnings[tp]) for tp in mine}, admin.ends(mine)
+        finally:
+            admin.close()

@@ -1,0 +1,66 @@
+"""A plan as a Bytewax dataflow: lane, segments with an exchange between them, committer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bytewax.operators as op
+from bytewax.dataflow import Dataflow
+
+from operators.stream.exchange import Route
+from operators.stream.lane import LaneSource
+from operators.stream.pipeline import Pipeline, Plan, Work
+from operators.stream.records import Item, Outcome, Part
+from sinks.committer import PART, CommitterSink
+
+
+def dataflow(plan: Plan, pipeline: Pipeline, source: LaneSource, sink: CommitterSink, *, distributed: bool) -> Dataflow:
+    """The flow as Bytewax runs it: alone, a single kernel between lane and committer; distributed, with exchanges.
+
+    Every branch ends in the committer: the outcome of each segment, and the works that the next exchange takes on.
+    """
+    flow = Dataflow(plan.flow)
+    items = op.input("lane", flow, source)
+    if not distributed:
+        outcomes = op.flat_map_batch("process", items, pipeline.run)
+        op.output("commit", op.map("to_committer", outcomes, _to_committer), sink)
+        return flow
+
+    def first(batch: list[Item]) -> list[Work]:
+        works = pipeline.read(batch)
+        for work in works:
+            pipeline.run_segment(0, work, exchanged=False)
+        return works
+
+    works = op.flat_map_batch("segment_0", items, first)
+    done = [op.map("outcome_0", works, _outcome)]
+    for index in range(1, len(plan.segments)):
+        works = _exchange(index, works, pipeline)
+        done.append(op.map(f"outcome_{index}", works, _outcome))
+    merged = op.merge("outcomes", *done) if len(done) > 1 else done[0]
+    op.output("commit", op.map("to_committer", merged, _to_committer), sink)
+    return flow
+
+
+def _exchange(index: int, works: Any, pipeline: Pipeline) -> Any:
+    """The works of one segment cut by key group, brought to the groups' owners, and run through the next segment."""
+
+    def split(work: Work) -> list[tuple[str, Part]]:
+        return pipeline.parts(index, work)
+
+    def run(batch: list[tuple[str, Part]]) -> list[Work]:
+        gathered = pipeline.gather([part for _, part in batch])
+        for work in gathered:
+            pipeline.run_segment(index, work, exchanged=True)
+        return gathered
+
+    routed = op.stateful_batch(f"route_{index}", op.flat_map(f"rekey_{index}", works, split), Route)
+    return op.flat_map_batch(f"segment_{index}", routed, run)
+
+
+def _outcome(work: Work) -> Outcome:
+    return work.outcome
+
+
+def _to_committer(outcome: Outcome) -> tuple[str, Outcome]:
+    return PART, outcome

@@ -1,0 +1,90 @@
+"""One process of a flow, run by Bytewax until its end, until it is told to stop, or until the world breaks."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from types import FrameType
+
+import structlog
+from bytewax.testing import cluster_main
+
+from config.errors import OrderflowError
+from flows.assembly import Assembly, Flow, Observers
+from flows.dataflow import dataflow
+from operators.stream.lane import LaneSource, LaneState
+from sinks.committer import CommitterSink
+
+log = structlog.get_logger(__name__)
+
+
+def run_process(
+    flow: Flow,
+    *,
+    index: int = 0,
+    addresses: Sequence[str] = (),
+    until_end: bool = False,
+    observers: Observers | None = None,
+) -> None:
+    """Runs process `index` of those at `addresses` (host:port of each, in order), or the only one.
+
+    Returns when everything read was committed: at the end with `until_end`, or after SIGTERM.
+
+    Raises:
+        BrokenWorldError: the flow cannot go on; a restart resumes exactly after the last committed epoch.
+        ConfigurationError: the topology or the topics are wrong; nothing was started.
+
+    """
+    assembly = Assembly(flow, index=index, count=max(1, len(addresses)), until_end=until_end, observers=observers)
+    with assembly, _stop_on_sigterm(assembly.lane_state):
+        _run(assembly, index, addresses, epoch_ms=flow.topology.epoch_ms or flow.settings.engine.epoch_ms)
+
+
+def _run(assembly: Assembly, index: int, addresses: Sequence[str], *, epoch_ms: int) -> None:
+    source = LaneSource(index, lambda: assembly.lane(clock=time.time))
+    committer = assembly.committer()
+    sink = CommitterSink(committer)
+    graph = dataflow(assembly.plan, assembly.pipeline, source, sink, distributed=len(addresses) > 1)
+    try:
+        # Called `testing` by Bytewax, but it is the entry point that takes an epoch interval and addresses as values.
+        cluster_main(
+            graph,
+            list(addresses),
+            index,
+            epoch_interval=timedelta(milliseconds=epoch_ms),
+            worker_count_per_proc=1,
+        )
+    except Exception as error:
+        raise root_of(error) from error
+
+
+@contextmanager
+def _stop_on_sigterm(lane: LaneState) -> Iterator[None]:
+    """SIGTERM ends the lane, so that everything read is committed and stores are closed cleanly."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        log.info("stopping: what was read is committed first")
+        lane.stopping = True
+
+    previous = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The error behind Bytewax's wrappers: ours if there is one."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, OrderflowError):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return error

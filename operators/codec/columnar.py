@@ -1,0 +1,206 @@
+"""Whole batches between framed Avro and Arrow through pyruhvro: the one place that knows that library and its traps.
+
+A framed value is read and written in one pass: its five header bytes are declared to Avro as two fields before the
+record's own, a boolean (the magic byte) and a float (the four id bytes, bit for bit), so no value is sliced or joined.
+
+The Arrow form: `long` and every logical type on it is int64, `int` is int32, strings are `pa.string()`. So times are
+microseconds in int64 and dates are days in int32, without time zones.
+
+What pyruhvro accepts differs from fastavro so: it refuses negative union branches, integers of more than ten bytes and
+booleans other than 0 and 1, as the Avro specification does. It cuts an `int` to 32 bits, so here `int` is read as
+`long` and checked; it takes any bytes for a string, so here strings are checked to be UTF-8. Both ignore bytes after
+the datum, as Confluent's Java deserializer does, both wrap a ten-byte integer to 64 bits, and both ignore the byte
+count that may precede an array block.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyruhvro
+
+from config.errors import EncodeError
+from operators.codec.schema import AvroType, Schema, kind, nullable
+from operators.codec.wire import header
+
+RecordBatch: TypeAlias = Any
+Array: TypeAlias = Any
+DataType: TypeAlias = Any
+ArrowSchema: TypeAlias = Any
+
+_PRIMITIVES = ("boolean", "int", "long", "float", "double", "string")
+_HEADER_NAMES = ("__magic", "__schema_id")
+_HEADER_FIELDS = [{"name": name, "type": avro} for name, avro in zip(_HEADER_NAMES, ("boolean", "float"), strict=True)]
+
+
+class MalformedBatchError(Exception):
+    """At least one value of the batch is not what the schema says; pyruhvro does not tell which. Stays in the codec."""
+
+
+def supported(avro_type: AvroType) -> bool:
+    """True for what pyruhvro reads and writes rightly: records, arrays, optional types and all primitives but bytes."""
+    avro_type, _ = nullable(avro_type)
+    match kind(avro_type):
+        case "record":
+            return all(supported(field["type"]) for field in avro_type["fields"])
+        case "array":
+            return supported(avro_type["items"])
+        case name:
+            return name in _PRIMITIVES
+
+
+class Columns:
+    """Reads and writes whole batches with one schema, whose type must be `supported`."""
+
+    def __init__(self, schema: Schema) -> None:
+        framed = {**schema.layout, "fields": [*_HEADER_FIELDS, *schema.layout["fields"]]}
+        self._layout = schema.layout
+        self._id_bits = np.frombuffer(header(schema.id), np.uint32, offset=1)[0]
+        self._write_text = json.dumps(framed)
+        self._read_text = json.dumps(_ints_as_longs(framed))
+        self.arrow: ArrowSchema = pyruhvro.avro_to_arrow_schema(json.dumps(schema.layout))
+        read = pyruhvro.avro_to_arrow_schema(self._read_text)
+        self._narrowed = [i for i, field in enumerate(self.arrow) if read.field(i + 2).type != field.type]
+        self._places: dict[ArrowSchema, list[tuple[int, DataType | None]]] = {}
+
+    def decode(self, values: Sequence[bytes | None]) -> RecordBatch:
+        """All values as one batch; `MalformedBatchError` if any is null, malformed, or framed with another id."""
+        if not values:
+            return pa.RecordBatch.from_pylist([], schema=self.arrow)
+        batch = _read(values, self._read_text)
+        identities = batch.column(1).to_numpy().view(np.uint32)
+        if batch.column(0).true_count or not (identities == self._id_bits).all():
+            raise MalformedBatchError("a value is framed with another schema's id")
+        columns = batch.columns[2:]
+        for i in self._narrowed:
+            try:
+                columns[i] = columns[i].cast(self.arrow.field(i).type)
+            except pa.ArrowInvalid as error:
+                raise MalformedBatchError(f"{self.arrow.field(i).name} does not fit an Avro int: {error}") from error
+        return pa.RecordBatch.from_arrays(columns, schema=self.arrow)
+
+    def encode(self, batch: RecordBatch) -> Array:
+        """The rows as framed values; `EncodeError` names the first row and field that do not fit."""
+        columns = []
+        for (i, target), field in zip(self._placed(batch.schema), self._layout["fields"], strict=True):
+            column = batch.column(i) if target is None else _cast(batch.column(i), target, field["name"])
+            missing = _first_null(column, field["type"], field["name"])
+            if missing is not None:
+                row, path = missing
+                raise EncodeError(f"row {row}: {path} is null, expected a value", row)
+            columns.append(column)
+        magic = pa.array(np.zeros(batch.num_rows, bool))
+        identity = pa.array(np.full(batch.num_rows, self._id_bits).view(np.float32))
+        framed = pa.RecordBatch.from_arrays([magic, identity, *columns], names=[*_HEADER_NAMES, *self.arrow.names])
+        return pyruhvro.serialize_record_batch(framed, self._write_text, 1)[0]
+
+    def _placed(self, given: ArrowSchema) -> list[tuple[int, DataType | None]]:
+        """For each field the number of the given column, and the type to cast it to, None where it fits as it is."""
+        places = self._places.get(given)
+        if places is None:
+            places = self._places[given] = [_place(given, field) for field in self.arrow]
+        return places
+
+
+def _read(values: Sequence[bytes | None], text: str) -> RecordBatch:
+    try:
+        batch = pyruhvro.deserialize_array(values if isinstance(values, list) else list(values), text)
+        batch.validate(full=True)
+        return batch
+    except (ValueError, TypeError) as error:
+        raise MalformedBatchError(str(error)) from error
+    except BaseException as error:
+        # A Rust panic derives from BaseException. None is known for supported schemas; should one come, it costs the
+        # record that causes it and not the flow. Its trace on standard error is left: it is a bug to be reported.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise MalformedBatchError(f"pyruhvro panicked: {error}") from error
+
+
+def _ints_as_longs(avro_type: AvroType) -> AvroType:
+    if isinstance(avro_type, list):
+        return [_ints_as_longs(branch) for branch in avro_type]
+    if not isinstance(avro_type, dict):
+        return "long" if avro_type == "int" else avro_type
+    changed = {name: _ints_as_longs(avro_type[name]) for name in ("type", "items") if name in avro_type}
+    if "fields" in avro_type:
+        changed["fields"] = [_ints_as_longs(field) for field in avro_type["fields"]]
+    return {**avro_type, **changed}
+
+
+def _place(given: ArrowSchema, field: Any) -> tuple[int, DataType | None]:
+    i = given.get_field_index(field.name)
+    if i < 0:
+        raise EncodeError(f"the batch has no column {field.name}")
+    column_type = given.field(i).type
+    if _same_layout(column_type, field.type):
+        return i, None
+    if not _castable(column_type, field.type):
+        raise EncodeError(f"column {field.name} is {column_type}, expected {field.type}")
+    return i, field.type
+
+
+def _same_layout(given: DataType, wanted: DataType) -> bool:
+    """True if equal but for the nullability and order of nested fields, which pyruhvro does not look at."""
+    if pa.types.is_struct(wanted) and pa.types.is_struct(given):
+        fields = {child.name: child.type for child in given}
+        return all(child.name in fields and _same_layout(fields[child.name], child.type) for child in wanted)
+    if pa.types.is_list(wanted) and pa.types.is_list(given):
+        return _same_layout(given.value_type, wanted.value_type)
+    return bool(given == wanted)
+
+
+def _castable(given: DataType, wanted: DataType) -> bool:
+    """True for casts that keep the value: no parsing of strings, no rounding, no change of a time's unit."""
+    if pa.types.is_struct(wanted) and pa.types.is_struct(given):
+        return given.num_fields == wanted.num_fields and all(
+            a.name == b.name and _castable(a.type, b.type) for a, b in zip(given, wanted, strict=True)
+        )
+    if pa.types.is_list(wanted) and pa.types.is_list(given):
+        return _castable(given.value_type, wanted.value_type)
+    if pa.types.is_dictionary(given):
+        given = given.value_type
+    if pa.types.is_timestamp(given):
+        return bool(given.unit == "us" and wanted == pa.int64())
+    if pa.types.is_integer(wanted):
+        return bool(
+            pa.types.is_integer(given) or pa.types.is_null(given) or (given, wanted) == (pa.date32(), pa.int32())
+        )
+    if pa.types.is_string(wanted):
+        return bool(pa.types.is_large_string(given) or pa.types.is_string(given) or pa.types.is_null(given))
+    return bool(given == wanted or pa.types.is_null(given) or (given == pa.float32() and wanted == pa.float64()))
+
+
+def _cast(column: Array, target: DataType, name: str) -> Array:
+    try:
+        return column.cast(target)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise EncodeError(f"column {name} is {column.type}, expected {target}: {error}") from error
+
+
+def _first_null(column: Array, avro_type: AvroType, path: str) -> tuple[int, str] | None:
+    """Row and path of a null where the schema wants a value: pyruhvro would write zero or an empty string instead."""
+    avro_type, optional = nullable(avro_type)
+    if column.null_count:
+        valid = pc.is_valid(column)
+        if not optional:
+            return pc.index(valid, False).as_py(), path
+        if isinstance(avro_type, dict):
+            rows = np.flatnonzero(valid)
+            found = _first_null(column.take(pa.array(rows)), avro_type, path)
+            return found and (int(rows[found[0]]), found[1])
+    match kind(avro_type):
+        case "record":
+            for field in avro_type["fields"]:
+                found = _first_null(column.field(field["name"]), field["type"], f"{path}.{field['name']}")
+                if found is not None:
+                    return found
+        case "array":
+            found = _first_null(column.flatten(), avro_type["items"], f"{path}[]")
+            return found and (pc.list_parent_indices(column)[found[0]].as_py(), found[1])
+    return None

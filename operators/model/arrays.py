@@ -1,0 +1,156 @@
+"""Whole-array tools of the columnar path: events grouped by row, words as numbers, and parts of strings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Ints: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
+Array: TypeAlias = Any
+RecordBatch: TypeAlias = Any
+
+_BAR: Final = ord("|")
+
+
+class Groups:
+    """Events grouped by their row of a table. What is per event is in order of arrival, what is per group by row."""
+
+    def __init__(self, rows: Ints) -> None:
+        count = len(rows)
+        self.order = np.argsort(rows, kind="stable")
+        by_row = rows[self.order]
+        is_first = np.ones(count, np.bool_)
+        np.not_equal(by_row[1:], by_row[:-1], out=is_first[1:])
+        self.starts = np.flatnonzero(is_first)
+        ends = np.append(self.starts[1:], count)
+        self.sizes = ends - self.starts
+        self.rows = by_row[self.starts]
+        """The row of each group."""
+        self.first = self.order[self.starts]
+        """The first event of each group."""
+        self.last = self.order[ends - 1]
+        self._sorted_of = np.cumsum(is_first) - 1
+        self.of = self._back(self._sorted_of)
+        """The group of each event."""
+
+    def rank(self) -> Ints:
+        """How many events of the same row came before, per event."""
+        return self._back(np.arange(len(self.order)) - self.starts[self._sorted_of])
+
+    def running_sum(self, values: Ints, start: Ints) -> Ints:
+        """Per event the sum up to and with it; `start` per group."""
+        sums = np.cumsum(values[self.order])
+        before = np.where(self.starts > 0, sums[self.starts - 1], 0)
+        return self._back(sums + (start - before)[self._sorted_of])
+
+    def previous(self, values: Ints, start: Ints) -> Ints:
+        """Per event the value of the event before it; `start` per group for the first."""
+        by_row, result = values[self.order], np.empty(len(values), np.int64)
+        result[1:] = by_row[:-1]
+        result[self.starts] = start
+        return self._back(result)
+
+    def all(self, holds: Flags) -> Flags:
+        """Per group whether it holds for each of its events."""
+        return np.logical_and.reduceat(holds[self.order], self.starts)
+
+    def largest(self, values: Ints) -> Ints:
+        """Per group the largest value."""
+        return np.maximum.reduceat(values[self.order], self.starts)
+
+    def _back(self, by_row: Ints) -> Ints:
+        result = np.empty(len(by_row), np.int64)
+        result[self.order] = by_row
+        return result
+
+
+class Words:
+    """Strings that repeat (symbols, venues) as small numbers. 0 is null. Numbers are good in this process only."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str | None, int] = {None: 0}
+        self.values: list[str | None] = [None]
+        self._array = pa.array(self.values, pa.string())
+
+    def number(self, word: str | None) -> int:
+        """The number of a word, given at first sight."""
+        number = self._numbers.get(word)
+        if number is None:
+            number = self._numbers[word] = len(self.values)
+            self.values.append(word)
+        return number
+
+    def numbers(self, column: Array) -> Ints:
+        """The numbers of a string column."""
+        return numbers_by_word(column, self.number, null=0)
+
+    def column(self, numbers: Ints) -> Array:
+        """The string column of some numbers."""
+        if len(self._array) != len(self.values):
+            self._array = pa.array(self.values, pa.string())
+        return self._array.take(pa.array(numbers))
+
+
+def numbers_by_word(column: Array, number: Callable[[str], int], *, null: int) -> Ints:
+    """A number per value of a string column, asked for once per distinct word."""
+    encoded = column.dictionary_encode()
+    indices = encoded.indices
+    by_index = np.array([*(number(word) for word in encoded.dictionary.to_pylist()), null], np.int64)
+    if indices.null_count:
+        indices = indices.fill_null(len(by_index) - 1)
+    positions: NDArray[np.int32] = indices.to_numpy()
+    return by_index[positions]
+
+
+def integers(column: Array, null: int = 0) -> Ints:
+    """An integer, time or date column as int64, with a value in place of null."""
+    if not pa.types.is_integer(column.type):
+        column = column.cast(pa.int32()) if pa.types.is_date32(column.type) else column.cast(pa.int64())
+    if column.null_count:
+        column = column.fill_null(null)
+    values: Ints = column.to_numpy().astype(np.int64, copy=False)
+    return values
+
+
+def byte_lengths(column: Array) -> Ints:
+    """Length in UTF-8 of each string, 0 for null."""
+    offsets, _ = _buffers(column)
+    return np.diff(offsets).astype(np.int64)
+
+
+def after_bar(column: Array) -> tuple[Array, Flags]:
+    """What follows the first bar of each string, and whether there is something on both sides of it."""
+    offsets, data = _buffers(column)
+    count = len(column)
+    starts, ends = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)
+    bars = np.flatnonzero(data == _BAR)
+    # The first bar at or after each start; beyond the end of the string there is none in it.
+    found = np.searchsorted(bars, starts)
+    first = np.append(bars, len(data))[found]
+    valid = (first > starts) & (first + 1 < ends)
+    keep_from = np.where(first < ends, first + 1, starts)
+    steps = np.zeros(len(data) + 1, np.int32)
+    np.add.at(steps, keep_from, 1)
+    np.add.at(steps, ends, -1)
+    kept = data[np.cumsum(steps[:-1]) > 0]
+    new_offsets = np.zeros(count + 1, np.int32)
+    np.cumsum(ends - keep_from, out=new_offsets[1:])
+    return pa.StringArray.from_buffers(count, pa.py_buffer(new_offsets), pa.py_buffer(kept)), valid
+
+
+def strings(values: Sequence[str | None]) -> Array:
+    """A string column."""
+    return pa.array(values, pa.string())
+
+
+def _buffers(column: Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Offsets and bytes of a string column; the offsets point into the bytes whatever slice the column is."""
+    _, offsets, data = column.buffers()
+    ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    whole = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
+    return ends - ends[0], whole[ends[0] : ends[-1]]

@@ -1,0 +1,137 @@
+"""The fees of many fills at once: the arithmetic of `fees`, over arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from config.errors import InvalidRecordError
+from operators.model.arrays import Array, Flags, Ints
+from operators.model.events import FeeKind
+from operators.model.fees import FeeSchedule, Rates
+from operators.model.money import INT64_MAX, Rate
+from operators.model.order_table import LIQUIDITIES
+
+_KINDS: Final = tuple(FeeKind)
+_KIND_NAMES: Final = pa.array([kind.value for kind in _KINDS], pa.string())
+_FREE: Final = Rate(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Spread:
+    """A rate per fill: plain numbers if it is the same for all."""
+
+    numerator: Ints | int
+    denominator: Ints | int
+
+    def of(self, units: Ints) -> Ints:
+        result: Ints = units * self.numerator
+        return result if isinstance(self.denominator, int) and self.denominator == 1 else result // self.denominator
+
+
+class FillRates:
+    """The rates for each of many fills, and which fills have none."""
+
+    def __init__(self, schedule: FeeSchedule, trade_dates: Ints, venues: Ints, names: Sequence[str | None]) -> None:
+        days, day_of = np.unique(trade_dates, return_inverse=True) if len(trade_dates) else (trade_dates, trade_dates)
+        pair = day_of * len(names) + venues
+        present = np.flatnonzero(np.bincount(pair, minlength=1))
+        tables = [_rates(schedule, int(days[p // len(names)]), names[p % len(names)] or "") for p in present.tolist()]
+        place = np.zeros(len(days) * len(names) + 1, np.int64)
+        place[present] = np.arange(len(present))
+        self._of = place[pair]
+        self._tables = [table for table in tables if table is not None]
+        self.covered: Flags = np.array([table is not None for table in tables], np.bool_)[self._of]
+        filler = self._tables[0] if self._tables else Rates(None, None, None, None, None)
+        self._rows = [table or filler for table in tables]
+        self.has = filler
+
+    def take(self, events: Ints) -> FillRates:
+        """The rates of some of the fills."""
+        taken = object.__new__(FillRates)
+        taken.__dict__.update(self.__dict__, _of=self._of[events], covered=self.covered[events])
+        return taken
+
+    def units_max(self) -> int:
+        """Below this filled quantity and notional nothing overflows 64 bits, sums of all kinds of fees included."""
+        numerators = [1]
+        for rates in self._tables:
+            commission, taf = rates.commission, rates.taf
+            numerators += (
+                [commission.per_share.numerator, commission.maximum_of_notional.numerator] if commission else []
+            )
+            numerators += [taf.per_share.numerator, taf.per_share.denominator] if taf else []
+            numerators += [rate.numerator for rate in (rates.sec, rates.cat) if rate]
+            numerators += [rate.numerator for rate in (rates.venue or {}).values()]
+        return INT64_MAX // 16 // max(abs(numerator) for numerator in numerators)
+
+    def commission(self, filled: Ints, notional: Ints) -> Ints:
+        """Of each order so far."""
+        tables = [rates.commission for rates in self._rows]
+        per_share = self._spread([table.per_share if table else _FREE for table in tables])
+        maximum = self._spread([table.maximum_of_notional if table else _FREE for table in tables])
+        minimum = self._spread([Rate(table.minimum if table else 0, 1) for table in tables]).numerator
+        return np.minimum(np.maximum(minimum, per_share.of(filled)), maximum.of(notional))
+
+    def taf(self, quantity: Ints, price: Ints) -> Ints:
+        """Of each trade, as if it were a sell."""
+        tables = [rates.taf for rates in self._rows]
+        per_share = self._spread([table.per_share if table else _FREE for table in tables])
+        cap = self._spread([Rate(table.cap if table else 0, 1) for table in tables]).numerator
+        fee = np.minimum(per_share.of(quantity), cap)
+        return np.where(price * per_share.denominator < per_share.numerator, 0, fee)
+
+    def sec(self, notional: Ints) -> Ints:
+        """Of each trade, as if it were a sell."""
+        return self._spread([rates.sec or _FREE for rates in self._rows]).of(notional)
+
+    def cat(self, quantity: Ints) -> Ints:
+        """Of each trade."""
+        return self._spread([rates.cat or _FREE for rates in self._rows]).of(quantity)
+
+    def venue(self, quantity: Ints, liquidity: Ints) -> tuple[Ints, Flags]:
+        """Of each trade, 0 without a liquidity flag, and whether the venue has a fee for the flag."""
+        flags = [[(rates.venue or {}).get(flag or "") for flag in LIQUIDITIES] for rates in self._rows]
+        listed = np.array([[rate is not None or i == 0 for i, rate in enumerate(row)] for row in flags], np.bool_)
+        numerators = np.array([[rate.numerator if rate else 0 for rate in row] for row in flags], np.int64)
+        denominators = np.array([[rate.denominator if rate else 1 for rate in row] for row in flags], np.int64)
+        fee = quantity * numerators[self._of, liquidity]
+        if (denominators != 1).any():
+            fee //= denominators[self._of, liquidity]
+        return fee, listed[self._of, liquidity] | (self.has.venue is None)
+
+    def _spread(self, rates: Sequence[Rate]) -> _Spread:
+        if all(rate == rates[0] for rate in rates):
+            return _Spread(*rates[0])
+        numerators = np.array([rate.numerator for rate in rates], np.int64)
+        denominators = np.array([rate.denominator for rate in rates], np.int64)
+        return _Spread(numerators[self._of], denominators[self._of])
+
+
+def _rates(schedule: FeeSchedule, trade_date: int, venue: str) -> Rates | None:
+    try:
+        return schedule.rates(trade_date, venue)
+    except InvalidRecordError:
+        return None
+
+
+def fee_lists(count: int, parts: Sequence[tuple[FeeKind, Ints, Flags | None]]) -> Array:
+    """The Arrow list of fees per fill. A part is a kind, its amounts, and which fills have it (None: all)."""
+    sizes = np.zeros(count, np.int32)
+    for _, _, mask in parts:
+        sizes += 1 if mask is None else mask
+    offsets = np.zeros(count + 1, np.int32)
+    np.cumsum(sizes, out=offsets[1:])
+    places = offsets[:-1].copy()
+    kinds, amounts = np.zeros(offsets[-1], np.int32), np.zeros(offsets[-1], np.int64)
+    for kind, values, mask in parts:
+        at = places if mask is None else places[mask]
+        amounts[at] = values if mask is None else values[mask]
+        kinds[at] = _KINDS.index(kind)
+        places += 1 if mask is None else mask
+    fees = pa.StructArray.from_arrays([_KIND_NAMES.take(pa.array(kinds)), pa.array(amounts)], ["kind", "amount"])
+    return pa.ListArray.from_arrays(pa.array(offsets), fees)

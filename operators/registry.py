@@ -1,0 +1,64 @@
+"""What an operator is to the engine: its declaration, and how a kernel of it is built from typed options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from config.topology import OperatorSpec
+from operators.state.groups import GroupStores
+from operators.stream.kernel import Kernel
+from operators.stream.scalar import ScalarKernel, StreamSpec
+from operators.stream.step import Logic
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """All that building the kernel of one step may use."""
+
+    flow: str
+    step_id: str
+    options: Any
+    retain_ms: int | None
+    stores: GroupStores
+    event_types: Mapping[str, type[msgspec.Struct]]
+    """By topic."""
+    streams: Mapping[str, StreamSpec]
+    broadcast: Mapping[str, Mapping[str, Any]]
+    stop_on_error: bool
+    cache_rows: int
+    clock_ahead_max_ms: int
+    source_name: str
+    """What outputs carry as `source`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """An operator that topologies can name."""
+
+    spec: OperatorSpec
+    build: Callable[[Build], Kernel]
+    flush_each_epoch: bool = True
+    """Whether readers of its store and its timers need every epoch on disk; otherwise writes are gathered longer."""
+
+
+def scalar(spec: OperatorSpec, logic: Callable[[Build], Logic[Any]]) -> Operator:
+    """An operator made of scalar logic."""
+
+    def build(given: Build) -> Kernel:
+        return ScalarKernel(
+            given.step_id,
+            logic(given),
+            given.stores,
+            event_types=given.event_types,
+            streams=given.streams,
+            broadcast=given.broadcast,
+            stop_on_error=given.stop_on_error,
+            cache_rows=given.cache_rows,
+            clock_ahead_max_ms=given.clock_ahead_max_ms,
+        )
+
+    return Operator(spec, build)

@@ -1,0 +1,146 @@
+"""The key groups of one step that this process works on: opened on demand, flushed one epoch late, closed together."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from broker.contract import Admin, Log, TopicPartition
+from config.errors import BrokerUnavailableError
+from operators.state.catch_up import STREAM_TIME_KEY, Progress, catch_up
+from operators.state.store import KeyGroupStore
+
+UNFLUSHED_MAX: Final = 400_000
+
+
+class GroupStores:
+    """Stores of one step by key group, with the write-behind that keeps them from running ahead of the log.
+
+    Values put during epoch N stay in memory until `epoch_began` is called for a newer one: by then N is committed
+    everywhere. They may stay longer (`flush_interval_s`), so that a key that changes often is written once; the
+    changelog has them, and the stored position says from where to read it.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        client_id: str,
+        directory: Path,
+        changelog: str,
+        flush_interval_s: float,
+        position_interval_s: float,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> None:
+        self.changelog = changelog
+        self._log, self._client_id, self._directory = log, client_id, directory
+        self._flush_interval_s, self._position_interval_s = flush_interval_s, position_interval_s
+        self._on_progress = on_progress
+        self._stores: dict[int, KeyGroupStore] = {}
+        self._unflushed: dict[int, dict[bytes, bytes | None]] = {}
+        self._unflushed_count = 0
+        self._stream_time_ms: dict[int, int] = {}
+        self._flushed_at_s = self._positioned_at_s = time.monotonic()
+        self._admin: Admin | None = None
+
+    def ensure(self, groups: Iterable[int]) -> list[int]:
+        """Opens the groups not open yet and brings them up to their changelogs, all at once; which ones these were."""
+        missing = [group for group in groups if group not in self._stores]
+        if missing:
+            opened = {
+                TopicPartition(self.changelog, group): KeyGroupStore(
+                    self._directory / f"{group:03d}", changelog=self.changelog
+                )
+                for group in missing
+            }
+            catch_up(self._log, self._client_id, opened, self._on_progress)
+            for tp, store in opened.items():
+                self._stores[tp.partition] = store
+                self._unflushed[tp.partition] = {}
+                self._stream_time_ms[tp.partition] = store.stream_time_ms
+        return missing
+
+    @property
+    def open_groups(self) -> list[int]:
+        """The groups open now."""
+        return list(self._stores)
+
+    def get_many(self, group: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Values of those keys that have one, as of the last put."""
+        unflushed = self._unflushed[group]
+        if not unflushed:
+            return self._stores[group].get_many(keys)
+        found = self._stores[group].get_many([key for key in keys if key not in unflushed])
+        for key in keys:
+            if (value := unflushed.get(key)) is not None:
+                found[key] = value
+        return found
+
+    def put_many(self, group: int, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
+        """Values of the present epoch; None forgets a key."""
+        self._unflushed[group].update(zip(keys, values, strict=True))
+        self._unflushed_count += len(keys)
+
+    def due(self, group: int, until_ms: int, limit: int, *, wall: bool = False) -> list[tuple[int, bytes]]:
+        """Keys whose due time has come, as of the last flush."""
+        return self._stores[group].due(until_ms, limit, wall=wall)
+
+    def stream_time_ms(self, group: int) -> int:
+        """The event time that the group's records have reached; -1 before the first."""
+        return self._stream_time_ms[group]
+
+    def advance_stream_time(self, group: int, time_ms: int) -> None:
+        """Moves the group's event time forward and puts it among the state, so that a restart goes on from it."""
+        self._stream_time_ms[group] = time_ms
+
+    def stream_time_change(self, group: int) -> tuple[bytes, bytes]:
+        """The changelog entry that says how far the group's event time is."""
+        return STREAM_TIME_KEY, b"%d" % self._stream_time_ms[group]
+
+    def epoch_began(self) -> None:
+        """To be called at the first sight of a newer epoch, before anything of it is put: flushes if it is time."""
+        now = time.monotonic()
+        if now - self._flushed_at_s >= self._flush_interval_s or self._unflushed_count > UNFLUSHED_MAX:
+            self._flush(positions=now - self._positioned_at_s >= self._position_interval_s)
+            self._flushed_at_s = now
+
+    def _flush(self, *, positions: bool) -> None:
+        ends = self._ends() if positions else {}
+        for group, changes in self._unflushed.items():
+            end = ends.get(group)
+            if changes or end is not None:
+                self._stores[group].write(changes, position=end, stream_time_ms=self._stream_time_ms[group])
+                self._unflushed[group] = {}
+        self._unflushed_count = 0
+        if positions:
+            self._positioned_at_s = time.monotonic()
+
+    def _ends(self) -> Mapping[int, int]:
+        """The committed end of each group's changelog; nothing if the log does not answer, and then it is asked later."""
+        if self._admin is None:
+            self._admin = self._log.admin()
+        try:
+            ends = self._admin.ends([TopicPartition(self.changelog, group) for group in self._stores])
+        except BrokerUnavailableError:
+            return {}
+        return {tp.partition: end for tp, end in ends.items()}
+
+    def rows(self) -> int:
+        """Values in all open stores, as of the last flush."""
+        return sum(store.entries() for store in self._stores.values())
+
+    def size_bytes(self) -> int:
+        """Bytes on disk of all open stores."""
+        return sum(store.size_bytes() for store in self._stores.values())
+
+    def close(self, *, committed: bool) -> None:
+        """Closes every store; `committed` says that all that was put is committed and may be flushed first."""
+        if committed:
+            self._flush(positions=True)
+        for store in self._stores.values():
+            store.close()
+        self._stores.clear()
+        if self._admin is not None:
+            self._admin.close()

@@ -1,0 +1,239 @@
+"""The state of one key group of one step: an LMDB environment that never runs ahead of the log.
+
+Layout of the environment, one named database each:
+
+    data   state key -> value; a value opens with the event time (int64, big-endian, ms) at which it is due
+    due    due time + state key -> nothing; the index that finds what event time has reached
+    wall   the same for wall-clock time
+    meta   owner, changelog position and its age, stream time, boot id, clean
+
+A value is `due (8 bytes) | wall due (8 bytes) | body`. Keys starting with a zero byte belong to the engine.
+LMDB runs without fsync: a killed process loses nothing, a killed machine may; so a store last written under another
+boot id, and not closed cleanly, is not trusted and is rebuilt from the changelog.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import lmdb
+
+from config.crash_points import CrashPoint, reach
+from config.errors import LogFullError, StoreError, StoreFencedError
+
+NEVER: Final = (1 << 63) - 1
+HEADER_BYTES: Final = 16
+KEY_BYTES_MAX: Final = 480  # LMDB holds 511; the due index puts eight more in front
+_NEVER_BYTES: Final = NEVER.to_bytes(8, "big")
+_MAP_BYTES_FIRST: Final = 1 << 26
+_GROWTH: Final = 2
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def header(due_ms: int = NEVER, wall_due_ms: int = NEVER) -> bytes:
+    """The first bytes of a value: when event time, and when the wall clock, must look at it again."""
+    return due_ms.to_bytes(8, "big") + wall_due_ms.to_bytes(8, "big")
+
+
+def boot_id() -> str:
+    """Identifies the running kernel: it changes when the machine restarts and unsynced pages may be lost."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return "unknown"
+
+
+class KeyGroupStore:
+    """One key group's values on local disk, owned by one process at a time.
+
+    Opening takes ownership; whoever owned the store before gets `StoreFencedError` at its next write, so that a
+    paused process that wakes cannot overwrite what its successor wrote.
+    """
+
+    def __init__(self, path: Path, *, changelog: str) -> None:
+        self.path = path
+        self._owner = uuid.uuid4().bytes
+        try:
+            self._open(changelog)
+        except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError, UnusableError) as error:
+            self.rebuilt_because: str | None = str(error) or type(error).__name__
+            self._wipe()
+            self._open(changelog)
+        else:
+            self.rebuilt_because = None
+
+    def _open(self, changelog: str) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            env = lmdb.open(
+                str(self.path), map_size=_MAP_BYTES_FIRST, max_dbs=4, sync=False, metasync=False, writemap=False
+            )
+        except OSError as error:
+            raise StoreError(f"{self.path}: cannot be opened: {error}; check permissions and free space") from error
+        self._env = env
+        try:
+            self._data, self._due, self._wall, self._meta = (
+                env.open_db(name) for name in (b"data", b"due", b"wall", b"meta")
+            )
+            with env.begin(write=True) as txn:
+                trusted = txn.get(b"boot", db=self._meta) in (None, boot_id().encode()) or bool(
+                    txn.get(b"clean", db=self._meta)
+                )
+                if not trusted:
+                    raise UnusableError("written before the machine restarted and not closed cleanly")
+                if txn.get(b"changelog", changelog.encode(), db=self._meta) != changelog.encode():
+                    raise UnusableError("it belongs to another changelog")
+                txn.put(b"owner", self._owner, db=self._meta)
+                txn.put(b"boot", boot_id().encode(), db=self._meta)
+                txn.put(b"changelog", changelog.encode(), db=self._meta)
+                txn.delete(b"clean", db=self._meta)
+                self.position = int(txn.get(b"position", b"0", db=self._meta))
+                self.position_at_s = float(txn.get(b"position_at", b"0", db=self._meta))
+                self.stream_time_ms = int(txn.get(b"stream_time", b"-1", db=self._meta))
+        except BaseException:
+            env.close()
+            raise
+
+    def _wipe(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def reset(self, changelog: str) -> None:
+        """Drops everything and starts empty at changelog position 0."""
+        self._env.close()
+        self._wipe()
+        self._open(changelog)
+
+    def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The values of those keys that have one."""
+        with self._env.begin(db=self._data) as txn, txn.cursor() as cursor:
+            return dict(cursor.getmulti(keys))
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of one key."""
+        with self._env.begin(db=self._data) as txn:
+            value: bytes | None = txn.get(key)
+            return value
+
+    def scan(self, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """All keys with the prefix, in order, and their values."""
+        with self._env.begin(db=self._data) as txn, txn.cursor() as cursor:
+            found = cursor.set_range(prefix) if prefix else cursor.first()
+            while found and (key := cursor.key()).startswith(prefix):
+                yield key, cursor.value()
+                found = cursor.next()
+
+    def due(self, until_ms: int, limit: int, *, wall: bool = False) -> list[tuple[int, bytes]]:
+        """Keys whose due time is at or before `until_ms`, earliest first, with that time."""
+        stop, found = until_ms.to_bytes(8, "big") if until_ms >= 0 else b"", list[tuple[int, bytes]]()
+        if not stop:
+            return []
+        with self._env.begin(db=self._wall if wall else self._due) as txn, txn.cursor() as cursor:
+            more = cursor.first()
+            while more and (entry := cursor.key())[:8] <= stop and len(found) < limit:
+                found.append((int.from_bytes(entry[:8], "big"), entry[8:]))
+                more = cursor.next()
+        return found
+
+    def write(
+        self,
+        changes: Mapping[bytes, bytes | None],
+        *,
+        position: int | None = None,
+        stream_time_ms: int | None = None,
+    ) -> None:
+        """Applies values (None deletes) and, with them, how far into the changelog this store now reaches.
+
+        Raises:
+            StoreFencedError: another process has opened this store since.
+            LogFullError: the disk is full; nothing of this call was written.
+
+        """
+        reach(CrashPoint.STORE_FLUSHING)  # a crash here or within costs nothing: the changelog has the values
+        while True:
+            try:
+                self._write(changes, position, stream_time_ms)
+                break
+            except lmdb.MapFullError:
+                self._env.set_mapsize(self._env.info()["map_size"] * _GROWTH)
+            except (lmdb.DiskError, OSError) as error:
+                raise LogFullError(f"{self.path}: cannot be written: {error}; free space on this disk") from error
+        if position is not None:
+            self.position, self.position_at_s = position, time.time()
+        if stream_time_ms is not None:
+            self.stream_time_ms = stream_time_ms
+        reach(CrashPoint.STORE_FLUSHED)  # a crash here makes the changelog apply the same values again: harmless
+
+    def _write(self, changes: Mapping[bytes, bytes | None], position: int | None, stream_time_ms: int | None) -> None:
+        with self._env.begin(write=True) as txn:
+            if txn.get(b"owner", db=self._meta) != self._owner:
+                raise StoreFencedError(f"{self.path}: another process owns this store now; this one must end")
+            if changes:
+                self._apply(txn, changes)
+            if position is not None:
+                txn.put(b"position", b"%d" % position, db=self._meta)
+                txn.put(b"position_at", b"%f" % time.time(), db=self._meta)
+            if stream_time_ms is not None:
+                txn.put(b"stream_time", b"%d" % stream_time_ms, db=self._meta)
+
+    def _apply(self, txn: lmdb.Transaction, changes: Mapping[bytes, bytes | None]) -> None:
+        keys = sorted(changes)
+        with txn.cursor(self._data) as cursor:
+            before: dict[bytes, bytes] = {key: value[:HEADER_BYTES] for key, value in cursor.getmulti(keys)}
+            puts = []
+            for key in keys:
+                value = changes[key]
+                old = before.get(key, _NOT_DUE)
+                new = _NOT_DUE if value is None else value[:HEADER_BYTES]
+                if old != new:
+                    self._index(txn, self._due, key, old[:8], new[:8])
+                    self._index(txn, self._wall, key, old[8:], new[8:])
+                if value is not None:
+                    puts.append((key, value))
+                elif key in before:
+                    txn.delete(key, db=self._data)
+            cursor.putmulti(puts)
+
+    @staticmethod
+    def _index(txn: Any, index: Any, key: bytes, old: bytes, new: bytes) -> None:
+        if old == new:
+            return
+        if old != _NEVER_BYTES:
+            txn.delete(old + key, db=index)
+        if new != _NEVER_BYTES:
+            txn.put(new + key, b"", db=index)
+
+    def entries(self) -> int:
+        """How many values there are."""
+        with self._env.begin() as txn:
+            count: int = txn.stat(self._data)["entries"]
+            return count
+
+    def size_bytes(self) -> int:
+        """Bytes of the environment in use."""
+        info, page = self._env.info(), self._env.stat()["psize"]
+        return int((info["last_pgno"] + 1) * page)
+
+    def close(self) -> None:
+        """Synchronises to disk and marks the store clean, so that a restarted machine may trust it."""
+        try:
+            self._env.sync(True)
+            with self._env.begin(write=True) as txn:
+                if txn.get(b"owner", db=self._meta) == self._owner:
+                    txn.put(b"clean", b"1", db=self._meta)
+            self._env.sync(True)
+        except lmdb.Error as error:
+            raise StoreError(f"{self.path}: cannot be closed cleanly: {error}") from error
+        finally:
+            self._env.close()
+
+
+_NOT_DUE: Final = _NEVER_BYTES * 2
+
+
+class UnusableError(StoreError):
+    """The store on disk cannot be trusted or is not ours; it is dropped and rebuilt."""

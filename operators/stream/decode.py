@@ -1,0 +1,187 @@
+"""From records as read to columns: decoding, the `where` of a source, event times, and dead letters for what is bad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from broker.contract import Record
+from config.errors import DecodeError
+from operators.codec.codec import Codec
+from operators.codec.sources import SchemaSource
+from operators.state.store import KEY_BYTES_MAX
+from operators.stream.records import Columns, DeadLetter, Ints, Origin, Read
+
+HEADER_BYTES: Final = 5
+_MEMO_MAX: Final = 1_000
+_MICROS_PER_MS: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDecoder:
+    """How one source's records become columns: its topic, what it wants, and the column that holds event time."""
+
+    name: str
+    topic: str
+    where: Mapping[str, str] = field(default_factory=dict)
+    event_time: str = "occurredAt"
+
+
+class Decoder:
+    """Decodes what a lane read, source by source, with everything that waits in one batch."""
+
+    def __init__(
+        self,
+        codec: Codec,
+        schemas: SchemaSource,
+        sources: Sequence[SourceDecoder],
+        on_error: Callable[[DeadLetter], DeadLetter],
+    ) -> None:
+        self._codec, self._on_error = codec, on_error
+        self._sources = {source.name: source for source in sources}
+        self._filters = {
+            source.name: FirstFieldFilter(next(iter(source.where.values())), schemas)
+            for source in sources
+            if source.where and next(iter(source.where)) == codec.arrow_schema(source.topic).names[0]
+        }
+
+    def __call__(self, reads: Sequence[Read]) -> tuple[dict[str, Columns], list[DeadLetter]]:
+        """The columns of every source with rows, and the records that could not be decoded."""
+        by_source: dict[str, list[Read]] = {}
+        for read in reads:
+            by_source.setdefault(read.source, []).append(read)
+        streams, dead = {}, []
+        for name, parts in by_source.items():
+            columns, bad = self._decode(self._sources[name], parts)
+            dead += bad
+            if columns is not None and len(columns):
+                streams[name] = columns
+        return streams, dead
+
+    def _decode(self, source: SourceDecoder, parts: Sequence[Read]) -> tuple[Columns | None, list[DeadLetter]]:
+        wanted = self._filters.get(source.name)
+        records: list[Record] = []
+        for part in parts:
+            records += wanted(part.records) if wanted else part.records
+        if not records:
+            return None, []
+        values, keys = [r.value() for r in records], [r.key() for r in records]
+        decoded = self._codec.decode(source.topic, values)
+        dead = [self._on_error(dead_letter(records[i], step="decode", error=error)) for i, error in decoded.bad]
+        rows, batch = decoded.rows, decoded.batch
+        unkeyed = [i for i in rows.tolist() if not keys[i] or len(keys[i] or b"") > KEY_BYTES_MAX]
+        keep = np.ones(len(rows), np.bool_)
+        if unkeyed:
+            dead += [self._on_error(dead_letter(records[i], step="decode", error=_key_error(keys[i]))) for i in unkeyed]
+            keep &= ~np.isin(rows, np.array(unkeyed))
+        for name, value in source.where.items():
+            keep &= pc.fill_null(pc.equal(batch.column(name), value), False).to_numpy(zero_copy_only=False)
+        if not keep.all():
+            rows, batch = rows[keep], batch.filter(pa.array(keep))
+        if not len(rows):
+            return None, dead
+        return self._columns(source, records, values, keys, rows, batch), dead
+
+    def _columns(
+        self,
+        source: SourceDecoder,
+        records: Sequence[Record],
+        values: Sequence[bytes | None],
+        keys: Sequence[bytes | None],
+        rows: Ints,
+        batch: pa.RecordBatch,
+    ) -> Columns:
+        if len(rows) < len(records):
+            records = [records[i] for i in rows.tolist()]
+            values, keys = [values[i] for i in rows.tolist()], [keys[i] for i in rows.tolist()]
+        count = len(records)
+        partitions = np.fromiter((r.partition() for r in records), np.int64, count)
+        offsets = np.fromiter((r.offset() for r in records), np.int64, count)
+        times = batch.column(source.event_time).to_numpy(zero_copy_only=False) // _MICROS_PER_MS
+        origin = Origin(source.topic, partitions, offsets, values)
+        own: Sequence[bytes] = keys  # type: ignore[assignment] # records without a key were left out above
+        return Columns(source.topic, batch, own, own, partitions, times, origin)
+
+
+def dead_letter(record: Record, *, step: str, error: Exception) -> DeadLetter:
+    """A dead letter of a record as read."""
+    return DeadLetter(
+        topic=record.topic(),
+        partition=record.partition(),
+        offset=record.offset(),
+        key=record.key(),
+        value=record.value(),
+        headers=record.headers() or [],
+        step=step,
+        error=type(error).__name__,
+        message=str(error),
+    )
+
+
+def _key_error(key: bytes | None) -> ValueError:
+    if not key:
+        return ValueError("the record has no key; it must be accountId|orderId")
+    return ValueError(f"the key has {len(key)} bytes; at most {KEY_BYTES_MAX} can be kept as state")
+
+
+class FirstFieldFilter:
+    """Leaves out, undecoded, records whose first field is a text other than the one wanted.
+
+    A source that reads its own flow's outputs back skips half its input this way. Whatever does not plainly open with
+    another text stays in and is judged by the codec, so that nothing malformed is passed over.
+    """
+
+    def __init__(self, wanted: str, schemas: SchemaSource) -> None:
+        self._schemas = schemas
+        text = wanted.encode()
+        self._prefix = bytes([len(text) << 1]) + text  # Avro: zigzag length, then UTF-8
+        self._cut = HEADER_BYTES + len(self._prefix)
+        self._skip: dict[bytes, bool] = {}
+
+    def __call__(self, records: Sequence[Record]) -> list[Record]:
+        """The records to be decoded."""
+        cut, skip = self._cut, self._skip
+        kept = []
+        for record in records:
+            value = record.value()
+            if value is not None:
+                verdict = skip.get(value[:cut])
+                if verdict is None:
+                    verdict = self._judge(value)
+                if verdict:
+                    continue
+            kept.append(record)
+        return kept
+
+    def _judge(self, value: bytes) -> bool:
+        start = value[: self._cut]
+        plain = len(start) == self._cut and start[0] == 0 and start[HEADER_BYTES] & 0x81 == 0
+        length = start[HEADER_BYTES] >> 1 if plain else 0
+        text = value[HEADER_BYTES + 1 : HEADER_BYTES + 1 + length]
+        verdict = (
+            plain
+            and length > 0
+            and start[HEADER_BYTES:] != self._prefix
+            and len(text) == length
+            and _is_name(text)
+            and self._is_known(int.from_bytes(start[1:HEADER_BYTES], "big"))
+        )
+        if len(self._skip) < _MEMO_MAX:
+            self._skip[start] = verdict
+        return verdict
+
+    def _is_known(self, schema_id: int) -> bool:
+        try:
+            self._schemas.by_id(schema_id)
+        except DecodeError:
+            return False
+        return True
+
+
+def _is_name(text: bytes) -> bool:
+    return text.replace(b"_", b"").isalnum()

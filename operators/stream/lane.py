@@ -1,0 +1,141 @@
+"""The lane of a process: one reader of all partitions assigned to it, as a Bytewax source part.
+
+Bytewax closes an epoch when the lane's interval is over, asks every lane for a snapshot, and lets a lane emit in the
+next epoch only when the one before is done everywhere, commit included. So lanes count epochs in `snapshot`, and the
+counts agree. A lane that had data in an epoch emits at least a tick in the next, so that stores get flushed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from broker.contract import Reader, Record, TopicPartition
+from config.crash_points import CrashPoint, reach
+from operators.stream.records import Item, Read
+
+IDLE_AFTER: Final = 50
+"""Empty reads in a row after which the lane looks less often."""
+IDLE_WAIT_MS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LaneOptions:
+    """How a lane collects: at most so many records at once, for so long, and how often it ticks when idle."""
+
+    poll_records: int
+    collect_ms: int
+    tick_ms: int
+
+
+@dataclass(slots=True)
+class LaneState:
+    """What the process knows of its lane; the supervisor's signals and the metrics look here."""
+
+    stopping: bool = False
+    ready: bool = False
+    ended: bool = False
+    records: int = 0
+
+
+class Lane(StatefulSourcePartition[Item, None]):
+    """Reads from the cut on; stops at `ends` if given, and when told to, only after all it emitted is committed."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        sources: Mapping[str, Sequence[str]],
+        options: LaneOptions,
+        state: LaneState,
+        *,
+        cut: Mapping[TopicPartition, int],
+        ends: Mapping[TopicPartition, int] | None,
+        before_read: Callable[[], bool],
+        clock: Callable[[], float],
+    ) -> None:
+        self._reader, self._sources, self._options, self._state = reader, sources, options, state
+        self._position, self._ends, self._before_read, self._clock = dict(cut), ends, before_read, clock
+        self._epoch, self._had_data, self._owes_tick = 0, False, False
+        self._empty_reads, self._ticked_at_s = 0, 0.0
+        self._awake_at: datetime | None = None
+        reader.assign(cut)
+        state.ready = True
+
+    def next_batch(self) -> list[Item]:
+        self._before_read()
+        records = [] if self._state.stopping else self._reader.read(self._options.poll_records, 0.0)
+        full = len(records) >= self._options.poll_records
+        if records:
+            self._empty_reads = 0
+            self._had_data = True
+        else:
+            self._empty_reads += 1
+            if self._is_done() and not self._owes_tick:
+                self._state.ended = True
+                raise StopIteration
+        wait_ms = 0 if full else self._options.collect_ms if self._empty_reads < IDLE_AFTER else IDLE_WAIT_MS
+        self._awake_at = None if full else datetime.now(UTC) + timedelta(milliseconds=wait_ms)
+        now_s = self._clock()
+        if not records and not self._owes_tick and now_s - self._ticked_at_s < self._options.tick_ms / 1e3:
+            return []
+        self._owes_tick, self._ticked_at_s = False, now_s
+        item = Item(self._epoch, int(now_s * 1e3))
+        if records:
+            self._take(records, item)
+        reach(CrashPoint.LANE_EMITTED)  # a crash here costs nothing: nothing of the epoch is committed
+        return [item]
+
+    def _take(self, records: Sequence[Record], item: Item) -> None:
+        """Sorts records into the reads of their sources, and notes how far each partition is."""
+        by_partition: dict[tuple[str, int], list[Record]] = {}
+        for record in records:
+            at = (record.topic(), record.partition())
+            if at in by_partition:
+                by_partition[at].append(record)
+            else:
+                by_partition[at] = [record]
+        for (topic, partition), part in by_partition.items():
+            item.reads += [Read(source, topic, partition, part) for source in self._sources[topic]]
+            tp = TopicPartition(topic, partition)
+            item.progress[tp] = self._position[tp] = part[-1].offset() + 1
+        self._state.records += len(records)
+
+    def _is_done(self) -> bool:
+        if self._state.stopping:
+            return True
+        if self._ends is None:
+            return False
+        # Transaction markers at the end of a partition leave its last offsets without records.
+        return all(self._position[tp] >= end for tp, end in self._ends.items()) or self._reader.at_end()
+
+    def is_at_end(self) -> bool:
+        """True if the last read found every partition's committed end."""
+        return self._reader.at_end()
+
+    def next_awake(self) -> datetime | None:
+        return self._awake_at
+
+    def snapshot(self) -> None:
+        self._owes_tick = self._owes_tick or self._had_data
+        self._had_data = False
+        self._epoch += 1
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class LaneSource(FixedPartitionedSource[Item, None]):
+    """The lanes of a flow: each process lists its own only, so that it stays on that process."""
+
+    def __init__(self, process_index: int, build: Callable[[], Lane]) -> None:
+        self._name, self._build = f"lane-{process_index}", build
+
+    def list_parts(self) -> list[str]:
+        return [self._name]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> Lane:  # noqa: ARG002 -- Bytewax's contract
+        return self._build()

@@ -1,0 +1,222 @@
+"""What one process does with an epoch's items: decode, run the steps segment by segment, encode what goes out.
+
+A segment is a run of steps with no exchange between them. The first holds the steps keyed by the record's own key: the
+lane that reads a partition owns its key group. Each later segment needs its rows brought to the owners of their key
+groups first, unless there is only one process, which owns them all.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from config.crash_points import CrashPoint, reach
+from operators.codec.codec import Codec
+from operators.stream.decode import Decoder
+from operators.stream.kernel import Kernel, StepOutcome, StreamBatch
+from operators.stream.keys import KEYS, RECORD_KEY, key_groups
+from operators.stream.records import Columns, Encoded, Ints, Item, Origin, Outcome, Part, concatenate
+
+SAMPLE_EVERY: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One step as compiled: where its inputs come from, what it is keyed by, where its streams go."""
+
+    id: str
+    key: str
+    key_groups: int
+    inputs: Mapping[str, str]
+    """Input role -> name of a source, or `step.stream`; in the order of the topology."""
+    stream_topics: Mapping[str, str]
+    """Output stream -> topic whose schema its records have."""
+    outputs: Mapping[str, str]
+    """Output stream -> topic it is written to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A flow as compiled: its steps by segment. The first segment may be empty."""
+
+    flow: str
+    segments: Sequence[Sequence[StepPlan]]
+
+    @property
+    def steps(self) -> list[StepPlan]:
+        """All steps, upstream first."""
+        return [step for segment in self.segments for step in segment]
+
+
+@dataclass(slots=True)
+class Work:
+    """An epoch's rows on their way through the segments of one process, and what came of them so far."""
+
+    epoch: int
+    now_ms: int
+    streams: dict[str, Columns] = field(default_factory=dict)
+    outcome: Outcome = field(default_factory=lambda: Outcome(0))
+
+
+class Observer:
+    """What a pipeline tells about itself; the metrics of a process implement it, and by default nobody listens."""
+
+    def step_processed(self, step: str, outcome: StepOutcome, seconds: float) -> None:
+        """A step handled a batch."""
+
+    def decoded(self, records: int, dead_letters: int) -> None:
+        """Records were read and decoded."""
+
+
+class Pipeline:
+    """The kernels of one process and the order in which items pass them."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        codec: Codec,
+        decoder: Decoder,
+        kernels: Mapping[str, Kernel],
+        observer: Observer | None = None,
+    ) -> None:
+        self._plan, self._codec, self._decoder, self._kernels = plan, codec, decoder, kernels
+        self._observer = observer or Observer()
+        self._epoch = -1
+
+    def open(self, step_id: str, groups: Sequence[int]) -> None:
+        """Takes over key groups of a step before the first record needs them."""
+        self._kernels[step_id].open(groups)
+
+    def close(self, *, committed: bool) -> None:
+        """Lets go of all state."""
+        for kernel in self._kernels.values():
+            kernel.close(committed=committed)
+
+    def read(self, items: Sequence[Item]) -> list[Work]:
+        """Everything that waits, decoded, as one piece of work per epoch (never more than one is open)."""
+        works: list[Work] = []
+        for batch in _by_epoch(items):
+            work = Work(batch[0].epoch, batch[-1].now_ms, outcome=Outcome(batch[0].epoch))
+            reads = [read for item in batch for read in item.reads]
+            work.streams, dead = self._decoder(reads)
+            for item in batch:
+                work.outcome.progress.update(item.progress)
+            work.outcome.dead_letters += dead
+            work.outcome.timestamps_ms = np.array(
+                [r.timestamp()[1] for read in reads for r in read.records[::SAMPLE_EVERY]], np.int64
+            )
+            self._observer.decoded(sum(len(read.records) for read in reads), len(dead))
+            works.append(work)
+        return works
+
+    def gather(self, parts: Sequence[Part]) -> list[Work]:
+        """What an exchange brought, as one piece of work per epoch; streams are named `role@step`."""
+        works: dict[int, Work] = {}
+        pieces: dict[tuple[int, str], list[Columns]] = {}
+        for part in parts:
+            work = works.setdefault(part.epoch, Work(part.epoch, part.now_ms, outcome=Outcome(part.epoch)))
+            work.now_ms = max(work.now_ms, part.now_ms)
+            for role, columns in part.inputs.items():
+                pieces.setdefault((part.epoch, f"{role}@{part.step}"), []).extend(columns)
+        for (epoch, name), columns in pieces.items():
+            works[epoch].streams[name] = concatenate(columns)
+        return [works[epoch] for epoch in sorted(works)]
+
+    def run_segment(self, index: int, work: Work, *, exchanged: bool) -> None:
+        """Runs every step of a segment on the work; its outputs, changes and dead letters join the work's outcome."""
+        if work.epoch > self._epoch:
+            for kernel in self._kernels.values():
+                kernel.epoch_began()
+            self._epoch = work.epoch
+        for step in self._plan.segments[index]:
+            self._run_step(step, self._inputs(step, work, exchanged=exchanged), work)
+
+    def _inputs(self, step: StepPlan, work: Work, *, exchanged: bool) -> dict[str, Columns]:
+        inputs = {}
+        for role, name in step.inputs.items():
+            columns = work.streams.get(f"{role}@{step.id}" if exchanged else name)
+            if columns is not None and len(columns):
+                inputs[role] = columns if exchanged else keyed(step, columns)
+        return inputs
+
+    def _run_step(self, step: StepPlan, inputs: dict[str, Columns], work: Work) -> None:
+        started = time.perf_counter()
+        result = self._kernels[step.id].process(inputs, now_ms=work.now_ms)
+        outcome = work.outcome
+        outcome.changes += result.changes
+        outcome.dead_letters += result.dead_letters
+        for kind, count in result.anomalies.items():
+            outcome.anomalies[kind] = outcome.anomalies.get(kind, 0) + count
+        for stream, batches in result.streams.items():
+            topic = step.stream_topics[stream]
+            if (target := step.outputs.get(stream)) is not None:
+                outcome.outputs += [Encoded(target, b.keys, self._codec.encode(topic, b.batch)) for b in batches]
+            if any(f"{step.id}.{stream}" in s.inputs.values() for s in self._plan.steps):
+                work.streams[f"{step.id}.{stream}"] = concatenate([_columns(topic, batch) for batch in batches])
+        self._observer.step_processed(step.id, result, time.perf_counter() - started)
+        reach(CrashPoint.KERNEL_PROCESSED)  # a crash here loses nothing: the epoch was not committed
+
+    def parts(self, index: int, work: Work) -> list[tuple[str, Part]]:
+        """What must reach the key groups of a segment: a part for each, so that all of them hear of the epoch."""
+        result = []
+        for step in self._plan.segments[index]:
+            split: dict[int, dict[str, list[Columns]]] = {group: {} for group in range(step.key_groups)}
+            for role, name in step.inputs.items():
+                columns = work.streams.get(name)
+                if columns is not None and len(columns):
+                    for group, rows in split_by_group(keyed(step, columns)):
+                        split[group][role] = [rows]
+            result += [
+                (f"{step.id}/{group:04d}", Part(step.id, group, work.epoch, work.now_ms, inputs))
+                for group, inputs in split.items()
+            ]
+        return result
+
+    def run(self, items: Sequence[Item]) -> list[Outcome]:
+        """The whole flow in one process, with no exchange."""
+        outcomes = []
+        for work in self.read(items):
+            for index in range(len(self._plan.segments)):
+                self.run_segment(index, work, exchanged=False)
+            outcomes.append(work.outcome)
+        return outcomes
+
+
+def keyed(step: StepPlan, columns: Columns) -> Columns:
+    """The rows under the step's key. A step keyed by the record's own key keeps partition as key group."""
+    if step.key == RECORD_KEY:
+        return columns
+    keys = KEYS[step.key](columns)
+    return columns.rekeyed(keys, key_groups(keys, step.key_groups))
+
+
+def split_by_group(columns: Columns) -> list[tuple[int, Columns]]:
+    """The rows of each key group, in order."""
+    order = np.argsort(columns.groups, kind="stable")
+    groups, starts = np.unique(columns.groups[order], return_index=True)
+    ends = np.append(starts[1:], len(order))
+    return [
+        (group, columns.take(order[start:end]))
+        for group, start, end in zip(groups.tolist(), starts.tolist(), ends.tolist(), strict=True)
+    ]
+
+
+def _columns(topic: str, stream: StreamBatch) -> Columns:
+    """A step's output as the input of another: event time is that of the record itself."""
+    keys = stream.keys.cast(pa.binary()).to_pylist() if isinstance(stream.keys, pa.Array) else stream.keys
+    count = len(keys)
+    origin = stream.origin or Origin(topic, np.full(count, -1), np.full(count, -1), [None] * count)
+    times: Ints = stream.batch.column("occurredAt").to_numpy(zero_copy_only=False) // 1_000
+    return Columns(topic, stream.batch, keys, keys, origin.partitions, times, origin)
+
+
+def _by_epoch(items: Sequence[Item]) -> list[list[Item]]:
+    batches: dict[int, list[Item]] = {}
+    for item in items:
+        batches.setdefault(item.epoch, []).append(item)
+    return [batches[epoch] for epoch in sorted(batches)]

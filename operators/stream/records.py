@@ -1,0 +1,190 @@
+"""What travels through a flow: records as read, records as columns, and what a process hands to the committer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from broker.contract import Record, TopicPartition
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Read:
+    """Records of one source as read from one partition, in offset order."""
+
+    source: str
+    topic: str
+    partition: int
+    records: list[Record]
+
+
+@dataclass(slots=True)
+class Item:
+    """What a lane emits: everything it read for one epoch so far, or a tick with nothing.
+
+    `epoch` is the epoch's number, the same on every lane; `now_ms` the wall clock when it was read, so that logic that
+    needs a clock gets it as data; `progress` the offset after the last record read, per partition.
+    """
+
+    epoch: int
+    now_ms: int
+    reads: list[Read] = field(default_factory=list)
+    progress: dict[TopicPartition, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Origin:
+    """Where records came from, so that one that fails later can still be named and dead-lettered with its bytes."""
+
+    topic: str
+    partitions: Ints
+    offsets: Ints
+    values: Sequence[bytes | None]
+
+    def take(self, rows: Ints) -> Origin:
+        """The origin of some of the rows."""
+        values = self.values
+        return Origin(self.topic, self.partitions[rows], self.offsets[rows], [values[i] for i in rows.tolist()])
+
+
+@dataclass(slots=True)
+class Columns:
+    """Records of one stream, decoded: a row per record, in the order of each partition.
+
+    `batch` has the columns of the topic's reader schema, `record_keys` the records' own keys, `keys` what the step at
+    hand is keyed by, `groups` the key group of each row, `times_ms` its event time.
+    """
+
+    topic: str
+    batch: pa.RecordBatch
+    record_keys: Sequence[bytes]
+    keys: Sequence[bytes]
+    groups: Ints
+    times_ms: Ints
+    origin: Origin
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def take(self, rows: Ints) -> Columns:
+        """Some of the rows, in the order given."""
+        record_keys, keys, picked = self.record_keys, self.keys, rows.tolist()
+        return Columns(
+            self.topic,
+            self.batch.take(pa.array(rows)),
+            [record_keys[i] for i in picked],
+            [keys[i] for i in picked],
+            self.groups[rows],
+            self.times_ms[rows],
+            self.origin.take(rows),
+        )
+
+    def rekeyed(self, keys: Sequence[bytes], groups: Ints) -> Columns:
+        """The same rows under other keys."""
+        return Columns(self.topic, self.batch, self.record_keys, keys, groups, self.times_ms, self.origin)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every row as a dictionary."""
+        result: list[dict[str, Any]] = self.batch.to_pylist()
+        return result
+
+
+def concatenate(parts: Sequence[Columns]) -> Columns:
+    """The rows of several pieces of one stream, one after the other."""
+    if len(parts) == 1:
+        return parts[0]
+    origins = [part.origin for part in parts]
+    return Columns(
+        parts[0].topic,
+        pa.Table.from_batches([part.batch for part in parts]).combine_chunks().to_batches()[0],
+        [key for part in parts for key in part.record_keys],
+        [key for part in parts for key in part.keys],
+        np.concatenate([part.groups for part in parts]),
+        np.concatenate([part.times_ms for part in parts]),
+        Origin(
+            parts[0].topic,
+            np.concatenate([origin.partitions for origin in origins]),
+            np.concatenate([origin.offsets for origin in origins]),
+            [value for origin in origins for value in origin.values],
+        ),
+    )
+
+
+@dataclass(slots=True)
+class Encoded:
+    """Records of one topic ready to be sent, keys and values as bytes or, where they cross processes, as Arrow arrays."""
+
+    topic: str
+    keys: Sequence[bytes | None] | pa.Array
+    values: Sequence[bytes | None] | pa.Array
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def pairs(self) -> tuple[list[bytes | None], list[bytes | None]]:
+        """Keys and values as lists of bytes."""
+        return _bytes_list(self.keys), _bytes_list(self.values)
+
+
+def _bytes_list(values: Sequence[bytes | None] | pa.Array) -> list[bytes | None]:
+    result: list[bytes | None] = values.to_pylist() if isinstance(values, pa.Array) else list(values)
+    return result
+
+
+@dataclass(slots=True)
+class Changes:
+    """New values of one key group of one step, on their way to the changelog; None is a tombstone."""
+
+    topic: str
+    group: int
+    keys: Sequence[bytes]
+    values: Sequence[bytes | None]
+
+
+@dataclass(slots=True)
+class DeadLetter:
+    """A record that could not be processed: its bytes unchanged, where it stood, which step failed, and why."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    step: str
+    error: str
+    message: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Everything one call of one process hands to the committer of the epoch."""
+
+    epoch: int
+    progress: dict[TopicPartition, int] = field(default_factory=dict)
+    outputs: list[Encoded] = field(default_factory=list)
+    changes: list[Changes] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    anomalies: dict[str, int] = field(default_factory=dict)
+    timestamps_ms: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def __bool__(self) -> bool:
+        return bool(self.progress or self.outputs or self.changes or self.dead_letters)
+
+
+@dataclass(slots=True)
+class Part:
+    """What an exchange carries to one key group of one step: rows per input role, or a tick with none."""
+
+    step: str
+    group: int
+    epoch: int
+    now_ms: int
+    inputs: Mapping[str, list[Columns]]

@@ -1,0 +1,80 @@
+"""The contract between business logic and the engine: pure functions in, results out.
+
+Logic is written per key and never sees batches, stores, offsets or clocks. The engine owns the loop: it brings the
+state of the record's key, calls the logic, and makes state, outputs and input offset durable together, exactly once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from operators.state.store import NEVER
+
+S = TypeVar("S")
+
+FOREVER: Final = NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A record for one of the step's output streams. `key` None keeps the key of the record behind it."""
+
+    stream: str
+    value: msgspec.Struct
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result(Generic[S]):
+    """What logic makes of one record or timer.
+
+    `state` None forgets the key: its tombstone reaches the changelog. `due_ms` asks to be called back, through `on_due`,
+    when event time reaches it; `wall_due_ms` the same for the wall clock. Both replace what was asked before.
+    `entries` are values kept beside the state, under the key and a suffix, for what grows with a key's life; they are
+    written once and never read back by the engine. `anomalies` are counted by kind.
+    """
+
+    state: S | None
+    outputs: Sequence[Output] = ()
+    due_ms: int = FOREVER
+    wall_due_ms: int = FOREVER
+    entries: Mapping[str, bytes | None] = field(default_factory=dict)
+    anomalies: Sequence[str] = ()
+
+
+@dataclass(slots=True)
+class Context:
+    """What logic may know besides state and record.
+
+    `event_time_ms` is the time the key group's records have reached (never goes back), `now_ms` the wall clock when
+    the record was read. `broadcast` holds the broadcast tables by source name: key -> latest record.
+    """
+
+    event_time_ms: int
+    now_ms: int
+    broadcast: Mapping[str, Mapping[str, Any]]
+
+
+class Logic(Protocol[S]):
+    """Business logic of a keyed step. Must not change the state it is given: it returns a new one."""
+
+    state_type: type[S]
+
+    def on_record(self, state: S | None, key: str, role: str, record: Any, context: Context) -> Result[S]:
+        """Handles one record of the input named `role`."""
+        ...
+
+    def on_due(self, state: S, key: str, context: Context) -> Result[S]:
+        """Called when event time or the wall clock reached what the last result asked for."""
+        ...
+
+    def window_keys(self, key: str, record: Any, context: Context) -> Sequence[str] | None:
+        """For windowed logic: the state keys the record belongs to; None for logic without windows."""
+        ...
+
+
+LogicFactory = Callable[[Any], Logic[Any]]

@@ -1,0 +1,134 @@
+"""The simulated order engine: decisions of the risk check become engine statuses on orders.status.
+
+An approved order becomes NEW, and in its time EXPIRED or REJECTED by the venue; a rejected one becomes REJECTED; an
+approved cancel that is not too late becomes CANCELED. Fills are the venue's to report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from broker.contract import Log
+from operators.codec.codec import Codec
+from services.life import Life, life_of
+from services.simulated import Planned, SimulatedService
+
+SOURCE = "order-engine-1"
+
+
+class OrderEngine(SimulatedService):
+    """The engine as a service: reads risk.outcome, writes orders.status, exactly once."""
+
+    def __init__(
+        self,
+        log: Log,
+        codec: Codec,
+        *,
+        seed: int,
+        prefix: str = "",
+        now_micros: Callable[[], int] | None = None,
+    ) -> None:
+        super().__init__(
+            log,
+            codec,
+            name=f"{prefix}order-engine",
+            source=SOURCE,
+            input_topic="risk.outcome",
+            output_topic="orders.status",
+            now_micros=now_micros,
+        )
+        self._seed = seed
+        self._cancelable: dict[str, dict[str, Any]] = {}
+
+    def plan(self, record: Mapping[str, Any]) -> list[Planned]:
+        """Statuses that follow from one decision; see `SimulatedService.plan`."""
+        intent = record["intent"]
+        if intent["eventType"] == "ORDER_SUBMITTED":
+            if record["eventType"] != "RISK_APPROVED":
+                return planned_rejection(record)
+            life = life_of(intent, self._seed)
+            if life.cancel_requested is not None:
+                self._cancelable[intent["key"]] = intent
+            return planned_statuses(intent, life)
+        original = self._cancelable.pop(intent["key"], None)
+        if original is None or record["eventType"] != "RISK_APPROVED":
+            return []
+        return planned_cancel_status(original, intent, life_of(original, self._seed))
+
+
+def planned_statuses(intent: Mapping[str, Any], life: Life) -> list[Planned]:
+    """Statuses of an approved order apart from its cancel, each with the time of its publication."""
+    start = intent["occurredAt"]
+    new = _status(intent, "NEW", start + life.acknowledged, sequence=1)
+    planned = [(start + life.status_published, new)]
+    if life.status_resent is not None:
+        planned.append((start + life.status_resent, new))
+    if life.ending == "REJECTED":
+        rejected = _status(intent, "REJECTED", start + life.ended, sequence=2, reason="VENUE_REJECTED")
+        planned.append((start + life.ended, rejected))
+    elif life.ending == "EXPIRED":
+        filled = sum(fill.quantity for fill in life.fills)
+        notional = sum(fill.quantity * fill.price for fill in life.fills)
+        expired = _status(intent, "EXPIRED", start + life.ended, sequence=2, filled=filled, notional=notional)
+        planned.append((start + life.ended, expired))
+    return planned
+
+
+def planned_cancel_status(original: Mapping[str, Any], cancel: Mapping[str, Any], life: Life) -> list[Planned]:
+    """The CANCELED status that answers an approved cancel; none if the cancel came too late."""
+    if life.ending != "CANCELED":
+        return []
+    canceled = original["occurredAt"] + life.ended
+    # A fill whose report is still on its way is unknown to the engine.
+    known = [fill for fill in life.fills if fill.published <= life.ended]
+    filled, notional = sum(fill.quantity for fill in known), sum(fill.quantity * fill.price for fill in known)
+    reason = f"CANCEL_REQUESTED {cancel['clOrdId']}"
+    return [
+        (canceled, _status(original, "CANCELED", canceled, sequence=2, filled=filled, notional=notional, reason=reason))
+    ]
+
+
+def planned_rejection(outcome: Mapping[str, Any]) -> list[Planned]:
+    """The REJECTED status of an order that the risk check refused, naming every breached check."""
+    checks = ",".join(breach["check"] for breach in outcome["breaches"])
+    rejected = _status(
+        outcome["intent"], "REJECTED", outcome["occurredAt"], sequence=1, reason=f"RISK {checks}".strip()
+    )
+    return [(outcome["occurredAt"], rejected)]
+
+
+def _status(
+    intent: Mapping[str, Any],
+    code: str,
+    occurred_at: int,
+    *,
+    sequence: int,
+    filled: int = 0,
+    notional: int = 0,
+    reason: str | None = None,
+) -> dict[str, Any]:
+    return {
+        "eventType": "ORDER_STATUS_CHANGED",
+        "version": 1,
+        "occurredAt": occurred_at,
+        "key": intent["key"],
+        "order": {
+            "id": intent["orderId"],
+            "parentId": intent["parentId"],
+            "symbol": intent["symbol"],
+            "side": intent["side"],
+            "quantity": intent["quantity"],
+        },
+        "status": {
+            "code": code,
+            "reason": reason,
+            "filledQuantity": filled,
+            "leavesQuantity": intent["quantity"] - filled if code == "NEW" else 0,
+            "avgPrice": notional // filled if filled else None,
+        },
+        "sequence": sequence,
+        "source": SOURCE,
+        "venue": intent["venue"],
+        "arrivalPrice": intent["arrivalPrice"],
+    }

@@ -1,0 +1,1 @@
+"""Importers: files of real market data become engine statuses and execution reports."""

@@ -1,0 +1,85 @@
+"""Simulated order entry: a day's intents onto orders.input, each exactly once, as fast as wanted."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from broker.contract import Log, TopicPartition
+from operators.codec.codec import Codec
+
+TOPIC = "orders.input"
+BATCH_RECORDS = 2_000
+STEP_S = 0.02
+
+
+class OrderEntry:
+    """Sends intents in order; `rate_per_s` None means as fast as the log takes them.
+
+    How many were sent is committed with them, as the group's offset on the first partition, so that a restart with the
+    same intents goes on where its predecessor ended. `step` and `run` belong to one thread.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        codec: Codec,
+        intents: Iterable[dict[str, Any]],
+        *,
+        rate_per_s: float | None = None,
+        prefix: str = "",
+    ) -> None:
+        name = f"{prefix}order-entry"
+        self._codec = codec
+        self._rate_per_s = rate_per_s
+        self._transaction = log.transaction(name, name)
+        self._progress = TopicPartition(TOPIC, 0)
+        admin = log.admin()
+        try:
+            self.sent = admin.committed(name, [self._progress]).get(self._progress, 0)
+        finally:
+            admin.close()
+        self._sent_before = self.sent
+        self._intents = itertools.islice(iter(intents), self.sent, None)
+        self._started = time.monotonic()
+        self.finished = False
+
+    def step(self, timeout_s: float) -> int:
+        """Sends what is due, waiting up to `timeout_s` for something to be; the number sent.
+
+        After a `BrokenWorldError` (the log failed, or a successor took over) this object is done; a new one resumes.
+        """
+        due = self._due()
+        if not due and not self.finished:
+            time.sleep(min(timeout_s, STEP_S))
+            due = self._due()
+        batch = list(itertools.islice(self._intents, due))
+        self.finished = self.finished or len(batch) < due
+        if batch:
+            self._transaction.begin()
+            keys = [intent["key"].encode() for intent in batch]
+            self._transaction.send_batch(TOPIC, keys, self._codec.encode_records(TOPIC, batch))
+            self._transaction.commit({self._progress: self.sent + len(batch)})
+            self.sent += len(batch)
+        return len(batch)
+
+    def run(self, stop: threading.Event, timeout_s: float = STEP_S) -> None:
+        """Steps until everything is sent or it is told to stop; closes."""
+        try:
+            while not stop.is_set() and not self.finished:
+                self.step(timeout_s)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Lets go of the log."""
+        self._transaction.close()
+
+    def _due(self) -> int:
+        if self._rate_per_s is None:
+            return BATCH_RECORDS
+        allowed = int((time.monotonic() - self._started) * self._rate_per_s)
+        return min(allowed - (self.sent - self._sent_before), BATCH_RECORDS)

@@ -1,0 +1,187 @@
+"""The loop of a simulated service: read decisions, plan what follows, publish each message at its time, exactly once.
+
+Protocol of one step:
+    1. read committed records; a crash here costs nothing
+    2. plan their consequences in memory and take those that are due
+    3. write the due messages and the input offsets in one transaction; a crash before its commit repeats 1 to 3,
+       a crash after it loses only memory
+What is planned but not yet due lives in memory only. It is derived again at the start: all input up to the committed
+offsets is planned once more, and what already stands on the output topic is struck off. The log is the outbox.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from broker.contract import Log, Reader, Record, TopicPartition
+from operators.codec.codec import Codec
+
+READ_RECORDS = 2_000
+PUBLISH_RECORDS = 5_000
+IDLE_S = 1.0
+
+Planned = tuple[int, dict[str, Any]]
+"""When to publish, in microseconds UTC of the simulated day, and the record."""
+
+
+class SimulatedService(ABC):
+    """A service that answers records of one topic with messages on another, some of them later.
+
+    Time is that of the newest input, so that messages of different orders interleave as in the simulated day; when the
+    input has been silent for `IDLE_S`, the rest of the day is published in order. With `now_micros` time is what it
+    says instead, and nothing is published early. `step` and `run` belong to one thread.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        codec: Codec,
+        *,
+        name: str,
+        source: str,
+        input_topic: str,
+        output_topic: str,
+        now_micros: Callable[[], int] | None = None,
+    ) -> None:
+        self._log = log
+        self._codec = codec
+        self._name = name
+        self._source = source
+        self._input_topic = input_topic
+        self._output_topic = output_topic
+        self._now_micros = now_micros
+        self._pending: list[tuple[int, int, dict[str, Any]]] = []
+        self._ties = itertools.count()
+        self._newest_input = 0
+        self._silent_since = time.monotonic()
+        self.undecodable = 0
+        self._transaction = log.transaction(name, name)
+        self._reader = log.reader(name)
+        self._restore()
+
+    @abstractmethod
+    def plan(self, record: Mapping[str, Any]) -> list[Planned]:
+        """What follows from one input record; depends on it and on earlier records of its key only."""
+
+    def step(self, timeout_s: float) -> int:
+        """Reads, plans and publishes once; the number of records read and published. 0 means there was nothing to do.
+
+        After a `BrokenWorldError` (the log failed, or a successor took over) this object is done; a new one resumes.
+        """
+        records = self._reader.read(READ_RECORDS, timeout_s)
+        self._plan(records)
+        due = self._due(bool(records))
+        if records or due:
+            self._transaction.begin()
+            if due:
+                keys = [record["key"].encode() for record in due]
+                values = self._codec.encode_records(self._output_topic, due)
+                self._transaction.send_batch(self._output_topic, keys, values)
+            self._transaction.commit(_ends(records))
+        return len(records) + len(due)
+
+    def run(self, stop: threading.Event, timeout_s: float = 0.1) -> None:
+        """Steps until told to stop; closes."""
+        try:
+            while not stop.is_set():
+                self.step(timeout_s)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Lets go of the log; what was not published yet is derived again by the next start."""
+        self._reader.close()
+        self._transaction.close()
+
+    @property
+    def pending(self) -> int:
+        """Messages planned and not yet published."""
+        return len(self._pending)
+
+    def _plan(self, records: Sequence[Record]) -> None:
+        for decoded in self._decoded(records):
+            self._newest_input = max(self._newest_input, decoded["occurredAt"])
+            for published, message in self.plan(decoded):
+                heapq.heappush(self._pending, (published, next(self._ties), message))
+
+    def _decoded(self, records: Sequence[Record]) -> list[dict[str, Any]]:
+        if not records:
+            return []
+        decoded = self._codec.decode(records[0].topic(), [record.value() for record in records])
+        self.undecodable += len(decoded.bad)
+        rows: list[dict[str, Any]] = decoded.batch.to_pylist()
+        return rows
+
+    def _due(self, was_read: bool) -> list[dict[str, Any]]:
+        now = time.monotonic()
+        if was_read:
+            self._silent_since = now
+        until: float = self._now_micros() if self._now_micros is not None else self._newest_input
+        if self._now_micros is None and now - self._silent_since >= IDLE_S and self._reader.at_end():
+            until = float("inf")
+        due: list[dict[str, Any]] = []
+        while self._pending and self._pending[0][0] <= until and len(due) < PUBLISH_RECORDS:
+            due.append(heapq.heappop(self._pending)[2])
+        return due
+
+    def _restore(self) -> None:
+        """Plans the committed input again, strikes off what was published, and stands ready to read on."""
+        admin = self._log.admin()
+        try:
+            partition_counts = admin.topics()
+            inputs = [TopicPartition(self._input_topic, n) for n in range(partition_counts[self._input_topic])]
+            outputs = [TopicPartition(self._output_topic, n) for n in range(partition_counts[self._output_topic])]
+            beginnings = admin.beginnings(inputs)
+            committed = {**beginnings, **admin.committed(self._name, inputs)}
+            output_beginnings, output_ends = admin.beginnings(outputs), admin.ends(outputs)
+        finally:
+            admin.close()
+        for records in _read_between(self._reader, beginnings, committed):
+            self._plan(records)
+        published: Counter[tuple[str, int]] = Counter()
+        if self._pending:
+            for records in _read_between(self._reader, output_beginnings, output_ends):
+                own = (row for row in self._decoded(records) if row["source"] == self._source)
+                published.update((row["key"], row["sequence"]) for row in own)
+        kept = []
+        for planned in sorted(self._pending, key=lambda item: item[:2]):
+            identity = (planned[2]["key"], planned[2]["sequence"])
+            if published[identity]:
+                published[identity] -= 1
+            else:
+                kept.append(planned)
+        self._pending = kept
+        self._reader.assign(committed)
+
+
+def _ends(records: Sequence[Record]) -> dict[TopicPartition, int]:
+    ends: dict[TopicPartition, int] = {}
+    for record in records:
+        ends[TopicPartition(record.topic(), record.partition())] = record.offset() + 1
+    return ends
+
+
+def _read_between(
+    reader: Reader, beginnings: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+) -> Iterator[Sequence[Record]]:
+    """Batches of what stands before `ends`, each partition in order; records behind are left out."""
+    positions = {partition: offset for partition, offset in beginnings.items() if offset < ends[partition]}
+    if not positions:
+        return
+    reader.assign(positions)
+    while any(position < ends[partition] for partition, position in positions.items()):
+        records = reader.read(READ_RECORDS, 0.2)
+        positions.update(_ends(records))
+        before = [r for r in records if r.offset() < ends[TopicPartition(r.topic(), r.partition())]]
+        if before:
+            yield before
+        elif not records and reader.at_end():
+            # A log may end in markers that are no records.
+            return

@@ -1,0 +1,155 @@
+"""The simulated venues with their gateway: approved orders become execution reports on orders.executions.
+
+Reports are acknowledgements, trades (one to six per order, over several venues that number executions alike), cancels,
+rejects and answers to cancels that came too late; some reports are sent twice, some come late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from broker.contract import Log
+from operators.codec.codec import Codec
+from services.life import Fill, Life, life_of, trade_date_days
+from services.simulated import Planned, SimulatedService
+
+SOURCE = "gateway-1"
+
+
+class Venue(SimulatedService):
+    """The venues as one service: reads risk.outcome, writes orders.executions, exactly once."""
+
+    def __init__(
+        self,
+        log: Log,
+        codec: Codec,
+        *,
+        seed: int,
+        prefix: str = "",
+        now_micros: Callable[[], int] | None = None,
+    ) -> None:
+        super().__init__(
+            log,
+            codec,
+            name=f"{prefix}venue",
+            source=SOURCE,
+            input_topic="risk.outcome",
+            output_topic="orders.executions",
+            now_micros=now_micros,
+        )
+        self._seed = seed
+        self._cancelable: dict[str, dict[str, Any]] = {}
+
+    def plan(self, record: Mapping[str, Any]) -> list[Planned]:
+        """Reports that follow from one decision; see `SimulatedService.plan`."""
+        if record["eventType"] != "RISK_APPROVED":
+            return []
+        intent = record["intent"]
+        if intent["eventType"] == "ORDER_SUBMITTED":
+            life = life_of(intent, self._seed)
+            if life.cancel_requested is not None:
+                self._cancelable[intent["key"]] = intent
+            return planned_reports(intent, life)
+        original = self._cancelable.pop(intent["key"], None)
+        return planned_cancel_reports(original, intent, life_of(original, self._seed)) if original else []
+
+
+def planned_reports(intent: Mapping[str, Any], life: Life) -> list[Planned]:
+    """Reports of an order apart from the answer to a cancel, each with the time of its publication."""
+    start = intent["occurredAt"]
+    acknowledged = start + life.acknowledged
+    if life.ending == "REJECTED":
+        at = start + life.ended
+        return [(at, _report(intent, "REJECTED", "REJECTED", at, exec_id="R", sequence=1, text="venue rejects"))]
+    planned = [(acknowledged, _report(intent, "NEW", "NEW", acknowledged, exec_id="N", sequence=1))]
+    filled = 0
+    for fill in life.fills:
+        filled += fill.quantity
+        report = _trade(intent, fill, filled, _sequence(fill, life))
+        planned.append((start + fill.published, report))
+        if fill.resent is not None:
+            planned.append((start + fill.resent, report))
+    return planned
+
+
+def planned_cancel_reports(original: Mapping[str, Any], cancel: Mapping[str, Any], life: Life) -> list[Planned]:
+    """The venue's answer to a cancel: CANCELED, or a cancel reject if the order was filled before."""
+    answer = {"clOrdId": cancel["clOrdId"], "origClOrdId": cancel["origClOrdId"]}
+    filled = sum(fill.quantity for fill in life.fills)
+    if life.ending == "CANCELED":
+        at = original["occurredAt"] + life.ended
+        on_time = sum(fill.published <= life.ended for fill in life.fills)
+        report = _report(original, "CANCELED", "CANCELED", at, exec_id="C", sequence=2 + on_time, filled=filled)
+        return [(at, {**report, **answer})]
+    at = cancel["occurredAt"] + 1_000
+    report = _report(
+        original, "CANCEL_REJECTED", "FILLED", at, exec_id="J", sequence=2 + len(life.fills), filled=filled
+    )
+    return [(at, {**report, **answer, "eventType": "CANCEL_REJECTED", "text": "too late to cancel"})]
+
+
+def _sequence(fill: Fill, life: Life) -> int:
+    """Numbers follow publication: the acknowledgement is 1, and a fill that comes after the cancel leaves it room."""
+    behind_cancel = life.ending == "CANCELED" and fill.published > life.ended
+    return 2 + fill.ordinal + behind_cancel
+
+
+def _trade(intent: Mapping[str, Any], fill: Fill, filled: int, sequence: int) -> dict[str, Any]:
+    status = "FILLED" if filled == intent["quantity"] else "PARTIALLY_FILLED"
+    report = _report(
+        intent,
+        "TRADE",
+        status,
+        intent["occurredAt"] + fill.at,
+        exec_id=str(fill.ordinal // 2),
+        sequence=sequence,
+        filled=filled,
+    )
+    return {
+        **report,
+        "venue": fill.venue,
+        "lastQuantity": fill.quantity,
+        "lastPrice": fill.price,
+        "liquidity": fill.liquidity,
+    }
+
+
+def _report(
+    intent: Mapping[str, Any],
+    exec_type: str,
+    order_status: str,
+    occurred_at: int,
+    *,
+    exec_id: str,
+    sequence: int,
+    filled: int = 0,
+    text: str | None = None,
+) -> dict[str, Any]:
+    ended = order_status in ("CANCELED", "REJECTED")
+    return {
+        "eventType": "EXECUTION_REPORTED",
+        "version": 1,
+        "occurredAt": occurred_at,
+        "key": intent["key"],
+        "clOrdId": intent["clOrdId"],
+        "origClOrdId": None,
+        "venueOrderId": f"V{intent['orderId']}",
+        "venue": intent["venue"],
+        "tradeDate": trade_date_days(occurred_at),
+        "execId": f"{intent['orderId']}-{exec_id}",
+        "execRefId": None,
+        "execType": exec_type,
+        "ordStatus": order_status,
+        "symbol": intent["symbol"],
+        "side": intent["side"],
+        "orderQuantity": intent["quantity"],
+        "lastQuantity": 0,
+        "lastPrice": None,
+        "liquidity": None,
+        "cumQuantity": filled,
+        "leavesQuantity": 0 if ended else intent["quantity"] - filled,
+        "text": text,
+        "sequence": sequence,
+        "source": SOURCE,
+    }

@@ -1,0 +1,255 @@
+"""The exactness verdict: what the flows wrote, compared with what the inputs must lead to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from broker.contract import Log, Reader, TopicPartition
+from operators.codec.codec import Codec
+from services.truth import Expected, ExpectedOrder, OrderOutputs, Outputs, Truth
+from services.truth_fees import FeeTable
+
+DIFFERENCES_KEPT = 5
+READ_RECORDS = 20_000
+
+
+@dataclass(slots=True)
+class Check:
+    """One fact that must hold: how many things were compared, how many differ, and the first that do, for people."""
+
+    name: str
+    compared: int = 0
+    different: int = 0
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing differs."""
+        return self.different == 0
+
+    def equal(self, subject: str, actual: object, expected: object) -> None:
+        """Compares one thing."""
+        self.compared += 1
+        if actual != expected:
+            self.fail(subject, f"is {actual}, expected {expected}")
+
+    def fail(self, subject: str, explanation: str) -> None:
+        """Notes that the fact does not hold of one thing."""
+        self.different += 1
+        if len(self.differences) < DIFFERENCES_KEPT:
+            self.differences.append(f"{subject}: {explanation}")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All checks. `counts` are facts that explain them, such as how many duplicates the inputs had."""
+
+    checks: Sequence[Check]
+    counts: Mapping[str, int]
+
+    @property
+    def exact(self) -> bool:
+        """Whether every check holds."""
+        return all(check.holds for check in self.checks)
+
+    def as_json(self) -> dict[str, Any]:
+        """The verdict as the closing summary shows it."""
+        return {
+            "exact": self.exact,
+            "counts": dict(self.counts),
+            "checks": {check.name: {"compared": check.compared, "different": check.different} for check in self.checks},
+            "differences": [f"{check.name}: {text}" for check in self.checks for text in check.differences],
+        }
+
+
+def verify(
+    log: Log,
+    codec: Codec,
+    fees: FeeTable,
+    *,
+    positions: Mapping[str, Mapping[str, int]] | None = None,
+    dashboard: Mapping[str, Mapping[str, int]] | None = None,
+) -> Verdict:
+    """Reads inputs and outputs up to the committed ends of now and judges; the flows must have caught up.
+
+    `positions` are rows by accountId|symbol with `quantity` and `cash` (millionths, without fees); `dashboard` rows by
+    symbol, summed over venues and windows, with `fills`, `quantity` and `notional`. Left out, they are not judged.
+
+    `BrokenWorldError` if the log cannot be read.
+    """
+    truth, outputs = Truth(fees), Outputs()
+    for records in read_topic(log, codec, "orders.status"):
+        truth.add_statuses(records)
+        outputs.add_statuses(records)
+    for records in read_topic(log, codec, "orders.executions"):
+        truth.add_executions(records)
+    for records in read_topic(log, codec, "orders.enrichment"):
+        outputs.add_enriched(records)
+    return judge(truth.expected, outputs, positions=positions, dashboard=dashboard)
+
+
+def judge(
+    expected: Expected,
+    outputs: Outputs,
+    *,
+    positions: Mapping[str, Mapping[str, int]] | None = None,
+    dashboard: Mapping[str, Mapping[str, int]] | None = None,
+) -> Verdict:
+    """Compares; see `verify` for the views."""
+    checks = [
+        _orders_present(
+            "consolidated orders", {o.key for o in expected.orders.values() if _speaks(o)}, outputs.consolidated
+        ),
+        _orders_present("enriched orders", {o.key for o in expected.orders.values() if o.enriched}, outputs.enriched),
+        _sequences(outputs),
+        _causes(expected, outputs),
+        *_final_statuses(expected, outputs),
+        *_final_enrichment(expected, outputs),
+    ]
+    if positions is not None:
+        checks += _views(
+            "position", positions, {"quantity": expected.position_quantities, "cash": expected.position_cash}
+        )
+    if dashboard is not None:
+        by_symbol = {
+            "fills": expected.symbol_fills,
+            "quantity": expected.symbol_quantities,
+            "notional": expected.symbol_notionals,
+        }
+        checks += _views("dashboard", dashboard, by_symbol)
+    counts = {
+        "orders": len(expected.orders),
+        "fills": sum(order.enriched for order in expected.orders.values()),
+        "consolidated": sum(len(order.sequences) for order in outputs.consolidated.values()),
+        "enriched": sum(len(order.sequences) for order in outputs.enriched.values()),
+        "duplicate_inputs": expected.duplicates,
+        "refused_inputs": expected.refused.total(),
+    }
+    return Verdict(checks, counts)
+
+
+def read_topic(log: Log, codec: Codec, topic: str) -> Iterator[list[dict[str, Any]]]:
+    """The readable records of a topic from its beginning to its committed end of now, in batches.
+
+    Values that cannot be decoded are left out: no logic sees them.
+    """
+    admin = log.admin()
+    try:
+        partitions = [TopicPartition(topic, number) for number in range(admin.topics().get(topic, 0))]
+        beginnings, ends = admin.beginnings(partitions), admin.ends(partitions)
+    finally:
+        admin.close()
+    reader = log.reader("verdict")
+    try:
+        for partition in partitions:
+            yield from _read_partition(reader, codec, partition, beginnings[partition], ends[partition])
+    finally:
+        reader.close()
+
+
+def _read_partition(
+    reader: Reader, codec: Codec, partition: TopicPartition, beginning: int, end: int
+) -> Iterator[list[dict[str, Any]]]:
+    if beginning >= end:
+        return
+    reader.assign({partition: beginning})
+    position = beginning
+    while position < end:
+        records = reader.read(READ_RECORDS, 0.2)
+        if records:
+            position = records[-1].offset() + 1
+            values = [record.value() for record in records if record.offset() < end]
+            yield codec.decode(partition.topic, values).batch.to_pylist()
+        elif reader.at_end():
+            # A log may end in markers that are no records.
+            return
+
+
+def _speaks(order: ExpectedOrder) -> bool:
+    return bool(order.causes) or (order.venue_code is not None)
+
+
+def _orders_present(name: str, expected: set[str], outputs: Mapping[str, OrderOutputs]) -> Check:
+    check = Check(name, compared=len(expected | outputs.keys()))
+    for key in expected - outputs.keys():
+        check.fail(key, "has no output")
+    for key in outputs.keys() - expected:
+        check.fail(key, "has outputs without a cause")
+    return check
+
+
+def _sequences(outputs: Outputs) -> Check:
+    """Per order: consolidated sequences are 1 to n, in order, once each; enrichment's rise and are among them."""
+    check = Check("sequences without gaps, duplicates or disorder")
+    check.compared = len(outputs.consolidated) + len(outputs.enriched)
+    for key, order in outputs.consolidated.items():
+        if order.sequences != list(range(1, len(order.sequences) + 1)):
+            check.fail(key, f"consolidated sequences are {_shortened(order.sequences)}")
+    for key, order in outputs.enriched.items():
+        rising = all(before < after for before, after in pairwise(order.sequences))
+        last = len(outputs.consolidated[key].sequences) if key in outputs.consolidated else 0
+        if not rising or order.sequences[0] < 1 or order.sequences[-1] > last:
+            check.fail(key, f"enriched sequences are {_shortened(order.sequences)}")
+    return check
+
+
+def _causes(expected: Expected, outputs: Outputs) -> Check:
+    """Per order: each input that counts has its consolidated status, and no status is without one."""
+    check = Check("one consolidated status per real change", compared=len(expected.orders))
+    for key, order in expected.orders.items():
+        seen = outputs.consolidated[key].occurred_at if key in outputs.consolidated else Counter[int]()
+        missing = order.causes - seen
+        surplus = seen - order.causes - order.possible_causes
+        if missing:
+            check.fail(key, f"no status for the input at {min(missing)}")
+        if surplus:
+            check.fail(key, f"a status too many at {min(surplus)}")
+    return check
+
+
+def _final_statuses(expected: Expected, outputs: Outputs) -> list[Check]:
+    checks = {
+        name: Check(f"final {name}") for name in ("code", "filled quantity", "leaves", "average price", "quantity")
+    }
+    for key, order in expected.orders.items():
+        last = outputs.consolidated[key].last if key in outputs.consolidated else None
+        if last is None:
+            continue
+        checks["code"].equal(key, last["status"]["code"], order.code)
+        checks["filled quantity"].equal(key, last["status"]["filledQuantity"], order.filled)
+        checks["leaves"].equal(key, last["status"]["leavesQuantity"], order.leaves)
+        checks["average price"].equal(key, last["status"]["avgPrice"], order.average_price)
+        checks["quantity"].equal(key, last["order"]["quantity"], order.quantity)
+    return list(checks.values())
+
+
+def _final_enrichment(expected: Expected, outputs: Outputs) -> list[Check]:
+    checks = {name: Check(name) for name in ("enriched events", "notional", "total fees", "fee increments")}
+    for key, order in expected.orders.items():
+        seen = outputs.enriched.get(key)
+        checks["enriched events"].equal(key, len(seen.sequences) if seen else 0, order.enriched)
+        if seen is None or seen.last is None:
+            continue
+        checks["notional"].equal(key, seen.last["notional"], order.notional)
+        checks["total fees"].equal(key, seen.last["totalFees"], order.total_fees)
+        checks["fee increments"].equal(key, outputs.fee_increments[key], order.total_fees)
+    return list(checks.values())
+
+
+def _views(
+    name: str, rows: Mapping[str, Mapping[str, int]], expected: Mapping[str, Mapping[str, int]]
+) -> Iterable[Check]:
+    for column, values in expected.items():
+        check = Check(f"{name} {column}")
+        for row in values.keys() | rows.keys():
+            check.equal(row, rows.get(row, {}).get(column, 0), values.get(row, 0))
+        yield check
+
+
+def _shortened(sequences: Sequence[int]) -> str:
+    shown = ", ".join(map(str, sequences[:10]))
+    return f"{shown}, ... ({len(sequences)} in all)" if len(sequences) > 10 else shown

@@ -1,0 +1,91 @@
+"""An embedded log with the topics of the product, its codec, and the rules of order_status run by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from broker.contract import Log, TopicPartition, TopicSpec
+from broker.embedded import EmbeddedLog
+from operators.codec.codec import Codec
+from operators.codec.sources import FolderSchemas
+from operators.model.events import ExecutionReport, OrderStatusChanged
+from operators.model.fees import parse_schedule
+from operators.model.orders import Context, Order, on_execution, on_status
+from services.truth_fees import FeeTable
+
+CONFIG = Path(__file__).parents[2] / "config"
+FEES = CONFIG / "fees" / "us_equities.yaml"
+TOPICS = ("orders.input", "risk.outcome", "orders.status", "orders.executions", "orders.enrichment")
+
+Event = tuple[str, dict[str, Any]]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    log = EmbeddedLog(tmp_path / "log")
+    admin = log.admin()
+    admin.create_topics([TopicSpec(topic, 2) for topic in TOPICS])
+    admin.close()
+    return log
+
+
+@pytest.fixture(scope="session")
+def codec() -> Codec:
+    return Codec.latest(FolderSchemas(CONFIG / "schemas"), TOPICS)
+
+
+@pytest.fixture(scope="session")
+def fee_table() -> FeeTable:
+    return FeeTable.load(FEES)
+
+
+@pytest.fixture
+def read_all(log: Log, codec: Codec) -> Callable[[str], list[dict[str, Any]]]:
+    """Everything on a topic, decoded, partition by partition."""
+
+    def read(topic: str) -> list[dict[str, Any]]:
+        admin = log.admin()
+        ends = admin.ends([TopicPartition(topic, number) for number in range(admin.topics()[topic])])
+        admin.close()
+        reader = log.reader("test")
+        rows: list[dict[str, Any]] = []
+        for partition, end in ends.items():
+            reader.assign({partition: 0})
+            seen = 0
+            while seen < end:
+                records = reader.read(10_000, 1.0)
+                seen += len(records)
+                decoded = codec.decode(topic, [record.value() for record in records])
+                assert not decoded.bad
+                rows += decoded.batch.to_pylist()
+        reader.close()
+        return rows
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def order_status() -> Callable[[Iterable[Event]], list[Event]]:
+    """The flow's rules on events in the order given: what it would send."""
+    context = Context(parse_schedule(FEES.read_text()))
+
+    def outputs(events: Iterable[Event]) -> Iterator[Event]:
+        orders: dict[str, Order | None] = {}
+        for topic, record in events:
+            order = orders.get(record["key"])
+            if topic == "orders.status":
+                step = on_status(order, msgspec.convert(record, OrderStatusChanged), context)
+            else:
+                step = on_execution(order, msgspec.convert(record, ExecutionReport), context)
+            orders[record["key"]] = step.order
+            for output in step.outputs:
+                row = msgspec.to_builtins(output)
+                consolidated = row["eventType"] == "ORDER_STATUS_CONSOLIDATED"
+                yield ("orders.status" if consolidated else "orders.enrichment"), row
+
+    return lambda events: list(outputs(events))
