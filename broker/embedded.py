@@ -42,10 +42,10 @@ class EmbeddedLog:
     map_bytes: int = _MAP_BYTES_DEFAULT
     record_bytes_max: int = RECORD_BYTES_MAX_DEFAULT
 
-    def reader(self, client_id: str) -> EmbeddedReader:  # noqa: ARG002 - nobody asks an embedded log who reads
+    def reader(self, client_id: str) -> EmbeddedReader:
         return EmbeddedReader(self._acquire())
 
-    def producer(self, client_id: str) -> EmbeddedProducer:  # noqa: ARG002 - nor who writes
+    def producer(self, client_id: str) -> EmbeddedProducer:
         return EmbeddedProducer(self._acquire(), record_bytes_max=self.record_bytes_max)
 
     def transaction(self, transactional_id: str, group: str) -> EmbeddedTransaction:
@@ -88,16 +88,20 @@ class EmbeddedReader(_Connection):
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         with self._environment.read() as transaction:
             self._topics = {name: self._tables.topic(transaction, name) for name in {tp.topic for tp in offsets}}
+            for topic, partition in offsets:
+                self._tables.bounds(transaction, self._topics[topic], partition)
         self._positions = {TopicPartition(*partition): offset for partition, offset in offsets.items()}
         self._at_end = not offsets
 
     def read(self, records_max: int, timeout_s: float) -> list[EmbeddedRecord]:
+        """As the contract says; returns early, with nothing, when it turns out that all partitions are at their end."""
+        was_at_end = self._at_end
         deadline = time.monotonic() + timeout_s
         while True:
             with self._environment.read() as transaction:
                 seen = transaction.id()
                 records = self._take(transaction, records_max)
-            if records:
+            if records or (self._at_end and not was_at_end):
                 return records
             while self._environment.last_change() == seen:
                 left_s = deadline - time.monotonic()

@@ -183,7 +183,9 @@ class Tables:
         """What a partition holds; `BrokerUnavailableError` if there is no such partition."""
         found = transaction.get(_PARTITION.pack(topic.id, partition), db=self._partitions)
         if found is None:
-            raise BrokerUnavailableError(f"partition {partition} of topic {topic.name} does not exist in {self._path}")
+            raise BrokerUnavailableError(
+                f"topic {topic.name} has no partition {partition}, only {topic.partitions} of them (or it was deleted)"
+            )
         return Bounds(*_BOUNDS.unpack(found))
 
     def append(self, transaction: Any, topic: Topic, partition: int, rows: Sequence[bytes], now_ms: int) -> None:

@@ -27,6 +27,7 @@ _NO_LIMIT = 2**31 - 1
 _FRAMING_BYTES = 1024
 _MESSAGE_BYTES_MAX = 1_000_000_000
 _DEADLINE_S_DEFAULT = 60.0
+_RETRY_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +88,20 @@ class KafkaReader:
         self._consumer.assign([Position(topic, number, offset) for (topic, number), offset in offsets.items()])
 
     def read(self, records_max: int, timeout_s: float) -> list[Message]:
+        """As the contract says; returns early, with nothing, when it turns out that all partitions are at their end."""
         # `consume` with a timeout waits until it has `records_max` records; without one it takes what was fetched.
+        was_at_end = self.at_end()
         records = self._without_events(self._consumer.consume(records_max, 0))
-        if records or timeout_s <= 0:
-            return records
         deadline = time.monotonic() + timeout_s
-        while (left_s := deadline - time.monotonic()) > 0:
-            first = self._consumer.poll(left_s)
+        while not records and (was_at_end or not self.at_end()):
+            left_s = deadline - time.monotonic()
+            first = self._consumer.poll(left_s) if left_s > 0 else None
             if first is None:
                 break
-            records = self._without_events([first])
-            if records:
-                return (
-                    records + self._without_events(self._consumer.consume(records_max - 1, 0))
-                    if records_max > 1
-                    else records
-                )
-        return []
+            rest = self._consumer.consume(records_max - 1, 0) if records_max > 1 else []
+            records = self._without_events([first, *rest])
+            was_at_end = was_at_end and self.at_end()
+        return records
 
     def at_end(self) -> bool:
         return len(self._ended) == len(self._assigned)
@@ -208,10 +206,12 @@ class _Sender:
             self._fatal = self._fatal or error.args[0]
 
     def _broken_world(self, error: KafkaException | KafkaError, what: str) -> BrokenWorldError:
-        """The error to raise. After a fatal one every call just says "fatal", so the cause is the first that came."""
-        self._serve()
+        """The error to raise. After a fatal one calls say no more than "fatal", so the first that came is the cause."""
         cause = error.args[0] if isinstance(error, KafkaException) else error
-        return broken_world(self._fatal if self._fatal and cause.code() == KafkaError._FATAL else cause, what)
+        self._serve()
+        if cause.fatal() and cause.code() != KafkaError._FATAL:
+            self._fatal = self._fatal or cause
+        return broken_world(self._fatal or cause, what)
 
     def _make_room(self, size_bytes: int) -> None:
         waiting = len(self._producer)
@@ -312,12 +312,16 @@ class KafkaTransaction(_Sender):
 
     def _call(self, done: str, call: Callable[[float], object]) -> None:
         """One step of the transaction protocol, tried again for as long as the client says that it may be."""
+        what = f"transaction {self._transactional_id} cannot be {done}"
         deadline = time.monotonic() + self._deadline_s
         while True:
+            if self._fatal:
+                raise broken_world(self._fatal, what)
             try:
                 call(max(0.1, deadline - time.monotonic()))
             except KafkaException as error:
-                if error.args[0].retriable() and time.monotonic() < deadline:
-                    continue
-                raise self._broken_world(error, f"transaction {self._transactional_id} cannot be {done}") from error
+                if not error.args[0].retriable() or time.monotonic() > deadline:
+                    raise self._broken_world(error, what) from error
+                time.sleep(_RETRY_S)
+                continue
             return

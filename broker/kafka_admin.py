@@ -69,6 +69,11 @@ class KafkaAdmin:
         return self._offsets(partitions, OffsetSpec.earliest())
 
     def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """As the contract says. A commit shows here, and to readers, a moment after it returned.
+
+        The coordinator answers when the commit is decided and writes the partitions' markers after that. Opening a
+        transaction with the same id waits for them, so what is asked after a restart's fencing is complete.
+        """
         return self._offsets(partitions, OffsetSpec.latest())
 
     def committed(self, group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:

@@ -9,10 +9,10 @@ from contextlib import closing
 import click
 
 from broker.contract import Log, Record, TopicPartition
-from cli.connect import open_codec, open_log, open_schemas
 from cli.session import with_settings
 from config.errors import BadRecordError, UsageError
 from config.settings import Settings
+from flows.connect import open_codec, open_log, open_schemas
 
 _READ_RECORDS_MAX = 10_000
 _READ_TIMEOUT_S = 0.2

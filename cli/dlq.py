@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import click
 
 from broker.contract import Record
-from cli.connect import open_codec, open_log, open_schemas
 from cli.consume import read_topic
 from cli.session import with_settings
 from cli.table import write_table
@@ -24,6 +23,7 @@ from config.topics import (
     HEADER_STEP,
     HEADER_TOPIC,
 )
+from flows.connect import open_codec, open_log, open_schemas
 
 _POSITION = re.compile(r"(?P<topic>.+)-(?P<partition>\d+)-(?P<offset>\d+)")
 

@@ -25,6 +25,7 @@ class Entry:
 
 
 COMMANDS: Final = {
+    "run": Entry("cli.run:run", "Run a flow."),
     "produce": Entry("cli.produce:produce", "Write JSON lines to a topic."),
     "consume": Entry("cli.consume:consume", "Read a topic as JSON lines."),
     "topology": Entry("cli.topology:topology", "Describe and validate flows."),
@@ -39,11 +40,11 @@ COMMANDS: Final = {
 class LazyGroup(click.Group):
     """A group that imports a command only when it is called, and turns our errors into exit codes."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """The names, in the order of the table."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command, imported."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
@@ -53,7 +54,7 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, from the table instead of from the imported commands."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])

@@ -9,11 +9,10 @@ from pathlib import Path
 
 import click
 
-from cli.connect import open_codec, open_log, open_schemas
 from cli.session import with_settings
 from config.errors import BadRecordError, InvalidRecordError
 from config.settings import Settings
-from config.topics import TOPICS
+from flows.connect import open_codec, open_log, open_schemas
 
 _REPORT_LINES = 1_000
 
@@ -61,13 +60,12 @@ def _line_encoder(settings: Settings, topic: str) -> Callable[[bytes], tuple[byt
 
     codec = open_codec(settings, [topic])
     schema = open_schemas(settings).latest(f"{topic}-value").document
-    key_field = TOPICS[topic].key_field if topic in TOPICS else "key"
 
     def encode(line: bytes) -> tuple[bytes, bytes]:
         record = from_json(schema, loads(line))
-        key = record.get(key_field)
+        key = record.get("key")
         if not isinstance(key, str) or not key:
-            raise InvalidRecordError(f"{key_field}: {key!r}, expected the record's key, a text that is not empty")
+            raise InvalidRecordError(f"key: {key!r}, expected the record's key, a text that is not empty")
         (value,) = codec.encode_records(topic, [record])
         return key.encode(), value
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from cli.connect import open_registry, schemas_folder
 from cli.session import with_settings
 from cli.table import write_table
 from config.errors import ConfigurationError, Problem
 from config.settings import Settings
 from config.topics import TOPICS
+from flows.connect import open_registry, schemas_folder
 
 
 @click.group()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from cli.connect import open_log
 from cli.session import with_settings
 from cli.table import write_table
 from config.settings import Settings
 from config.topics import TOPICS, Topic
+from flows.connect import open_log
 
 
 @click.group()

@@ -27,10 +27,13 @@ def describe(flows: tuple[str, ...], form: str) -> None:
 @click.argument("flows", metavar="[FLOW|FILE]...", nargs=-1)
 def validate(flows: tuple[str, ...]) -> None:
     """Check flows and print every problem with file and line; all that ship with us if none is named."""
+    from flows.catalog import OPERATORS
+    from flows.compile import check
+
     problems: list[Problem] = []
     for flow in flows or topology_names():
         try:
-            load_topology(flow)
+            check(load_topology(flow), OPERATORS)
         except ConfigurationError as error:
             problems.extend(error.problems)
         else:

@@ -34,9 +34,7 @@ class Topic:
     schema: str | None
     """Name of the Avro record its values hold; None for bytes of any kind."""
     key: str
-    """What the record key means, for people."""
-    key_field: str
-    """The field of the value that holds the record key, where the value has a schema."""
+    """What the record key means, for people; a value with a schema repeats it in its field `key`."""
     partitions: int
     cleanup_policy: Literal["delete", "compact"]
     retention_ms: int | None
@@ -57,11 +55,11 @@ class Topic:
 
 
 def _events(name: str, schema: str | None, *, key: str = "accountId|orderId", retention_days: int = 7) -> Topic:
-    return Topic(name, schema, key, "key", 4, "delete", retention_days * _DAY_MS)
+    return Topic(name, schema, key, 4, "delete", retention_days * _DAY_MS)
 
 
-def _reference(name: str, schema: str, *, key: str, key_field: str) -> Topic:
-    return Topic(name, schema, key, key_field, 1, "compact", None)
+def _reference(name: str, schema: str, *, key: str) -> Topic:
+    return Topic(name, schema, key, 1, "compact", None)
 
 
 _TABLE = (
@@ -70,9 +68,9 @@ _TABLE = (
     _events("orders.status", "OrderStatusChanged"),
     _events("orders.executions", "ExecutionReport"),
     _events("orders.enrichment", "OrderEnriched"),
-    _reference("risk.controls", "RiskControl", key="scope of the control, e.g. ACCOUNT:ACC00042", key_field="key"),
-    _reference("reference.symbols", "Symbol", key="symbol", key_field="symbol"),
-    _reference("reference.fees", "FeeTable", key="id of the fee table", key_field="id"),
+    _reference("risk.controls", "RiskControl", key="FIRM, ACCOUNT:<accountId> or SYMBOL:<symbol>"),
+    _reference("reference.symbols", "SymbolReference", key="symbol"),
+    _reference("reference.fees", "FeeTable", key="id of the fee table"),
     _events(DEAD_LETTER_TOPIC, None, key="that of the failed record", retention_days=30),
 )
 

@@ -67,6 +67,11 @@ class Flow:
         return self.topology.flow
 
     @property
+    def epoch_ms(self) -> int:
+        """Shortest time between two commits."""
+        return self.topology.epoch_ms or self.settings.engine.epoch_ms
+
+    @property
     def group(self) -> str:
         """The consumer group."""
         return self.settings.application.group_of(self.name)
@@ -114,8 +119,12 @@ class Assembly:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.release(committed=kind is None)
+
+    def release(self, *, committed: bool = False) -> None:
+        """Lets go of everything; `committed` says that all that was processed is, so stores may be flushed first."""
         try:
-            self.pipeline.close(committed=kind is None)
+            self.pipeline.close(committed=committed)
         finally:
             self._stack.close()
 

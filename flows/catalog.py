@@ -13,6 +13,7 @@ import config
 from config.topics import TOPICS
 from operators.model import events
 from operators.registry import Operator
+from operators.steps import join
 
 SCHEMA_FOLDER: Final = Path(config.__file__).parent / "schemas"
 """The versioned schemas that ship with the product."""
@@ -33,4 +34,4 @@ EVENT_TYPES: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
 )
 """Event type by topic."""
 
-OPERATORS: Mapping[str, Operator] = MappingProxyType({})
+OPERATORS: Mapping[str, Operator] = MappingProxyType({operator.spec.name: operator for operator in (join.OPERATOR,)})

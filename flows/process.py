@@ -13,7 +13,7 @@ from types import FrameType
 import structlog
 from bytewax.testing import cluster_main
 
-from config.errors import OrderflowError
+from config.errors import BrokenWorldError, OrderflowError
 from flows.assembly import Assembly, Flow, Observers
 from flows.dataflow import dataflow
 from operators.stream.lane import LaneSource, LaneState
@@ -41,7 +41,7 @@ def run_process(
     """
     assembly = Assembly(flow, index=index, count=max(1, len(addresses)), until_end=until_end, observers=observers)
     with assembly, _stop_on_sigterm(assembly.lane_state):
-        _run(assembly, index, addresses, epoch_ms=flow.topology.epoch_ms or flow.settings.engine.epoch_ms)
+        _run(assembly, index, addresses, epoch_ms=flow.epoch_ms)
 
 
 def _run(assembly: Assembly, index: int, addresses: Sequence[str], *, epoch_ms: int) -> None:
@@ -60,6 +60,11 @@ def _run(assembly: Assembly, index: int, addresses: Sequence[str], *, epoch_ms: 
         )
     except Exception as error:
         raise root_of(error) from error
+    except BaseException as error:
+        # Bytewax panics when a peer's connection breaks; its exception is no `Exception`.
+        if type(error).__name__ == "PanicException":
+            raise BrokenWorldError(f"another process of the flow is gone: {error}") from error
+        raise
 
 
 @contextmanager

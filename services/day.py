@@ -8,10 +8,10 @@ check has something to reject. What becomes of an order is decided in `services.
 from __future__ import annotations
 
 import heapq
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,10 +19,12 @@ from typing import Any
 import numpy as np
 import yaml
 
+import config
 from services.engine import planned_cancel_status, planned_statuses
 from services.life import TICK_MICROS, VENUES, closing_micros, life_of, opening_micros
 from services.venue import planned_cancel_reports, planned_reports
 
+SYMBOLS_FILE = Path(config.__file__).parent / "symbols.yaml"
 SHARE_OPENING_BURST = 0.08
 SHARE_CLOSING_BURST = 0.10
 SHARE_MARKET = 0.3
@@ -42,16 +44,10 @@ class Instrument:
     reference_price: int
 
 
-_REFERENCE_PRICES = """
-    AAPL 227.50 MSFT 412.30 AMZN 186.40 NVDA 121.80 GOOGL 165.20 META 563.10 TSLA 242.70 JPM 211.90 V 287.60 UNH 581.40
-    XOM 117.30 JNJ 163.80 WMT 80.60 PG 172.40 HD 398.20 KO 71.30 PEP 171.50 COST 891.20 BAC 39.70 DIS 94.10
-    CSCO 52.40 INTC 22.60 AMD 158.30 NFLX 711.40 CRM 275.90 ORCL 169.80 IBM 220.50 GE 187.20 F 10.60 T 21.90
-"""
-INSTRUMENTS = tuple(
-    Instrument(symbol, int(price.replace(".", "")) * TICK_MICROS)
-    for symbol, price in re.findall(r"(\w+) (\S+)", _REFERENCE_PRICES)
-)
-"""Liquid US shares with prices near those of late 2024, for when no symbols file is given."""
+def load_instruments(path: Path = SYMBOLS_FILE) -> tuple[Instrument, ...]:
+    """The instruments of a symbols file, with the price each opens at."""
+    rows = yaml.safe_load(path.read_text())
+    return tuple(Instrument(row["symbol"], int(Decimal(str(row["reference"])) * 1_000_000)) for row in rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +58,8 @@ class Day:
     seed: int = 1
     date: date = field(default=date(2026, 3, 2))
     accounts: int = 200
-    instruments: Sequence[Instrument] = INSTRUMENTS
+    instruments: Sequence[Instrument] = field(default_factory=load_instruments)
     order_prefix: str = "ORD"
-
-
-def load_instruments(path: Path) -> tuple[Instrument, ...]:
-    """The instruments of a symbols file (`config/symbols.yaml`)."""
-    rows = yaml.safe_load(path.read_text())["symbols"]
-    return tuple(Instrument(row["symbol"], int(row["referencePrice"])) for row in rows)
 
 
 def intents(day: Day) -> Iterator[dict[str, Any]]:

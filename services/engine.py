@@ -6,12 +6,10 @@ approved cancel that is not too late becomes CANCELED. Fills are the venue's to 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from broker.contract import Log
-from operators.codec.codec import Codec
-from services.life import Life, life_of
+from services.life import Life
 from services.simulated import Planned, SimulatedService
 
 SOURCE = "order-engine-1"
@@ -20,41 +18,23 @@ SOURCE = "order-engine-1"
 class OrderEngine(SimulatedService):
     """The engine as a service: reads risk.outcome, writes orders.status, exactly once."""
 
-    def __init__(
-        self,
-        log: Log,
-        codec: Codec,
-        *,
-        seed: int,
-        prefix: str = "",
-        now_micros: Callable[[], int] | None = None,
-    ) -> None:
-        super().__init__(
-            log,
-            codec,
-            name=f"{prefix}order-engine",
-            source=SOURCE,
-            input_topic="risk.outcome",
-            output_topic="orders.status",
-            now_micros=now_micros,
-        )
-        self._seed = seed
-        self._cancelable: dict[str, dict[str, Any]] = {}
+    name = "order-engine"
+    source = SOURCE
+    output_topic = "orders.status"
 
-    def plan(self, record: Mapping[str, Any]) -> list[Planned]:
-        """Statuses that follow from one decision; see `SimulatedService.plan`."""
-        intent = record["intent"]
-        if intent["eventType"] == "ORDER_SUBMITTED":
-            if record["eventType"] != "RISK_APPROVED":
-                return planned_rejection(record)
-            life = life_of(intent, self._seed)
-            if life.cancel_requested is not None:
-                self._cancelable[intent["key"]] = intent
-            return planned_statuses(intent, life)
-        original = self._cancelable.pop(intent["key"], None)
-        if original is None or record["eventType"] != "RISK_APPROVED":
-            return []
-        return planned_cancel_status(original, intent, life_of(original, self._seed))
+    def plan_order(self, intent: Mapping[str, Any], life: Life) -> list[Planned]:
+        """See `planned_statuses`."""
+        return planned_statuses(intent, life)
+
+    def plan_cancel(self, original: Mapping[str, Any], cancel: Mapping[str, Any], life: Life) -> list[Planned]:
+        """See `planned_cancel_status`."""
+        return planned_cancel_status(original, cancel, life)
+
+    def plan_refusal(self, outcome: Mapping[str, Any]) -> list[Planned]:
+        """The REJECTED status of an order that the risk check refused, naming every breached check."""
+        checks = ",".join(breach["check"] for breach in outcome["breaches"])
+        at = outcome["occurredAt"]
+        return [(at, _status(outcome["intent"], "REJECTED", at, sequence=1, reason=f"RISK {checks}".strip()))]
 
 
 def planned_statuses(intent: Mapping[str, Any], life: Life) -> list[Planned]:
@@ -87,15 +67,6 @@ def planned_cancel_status(original: Mapping[str, Any], cancel: Mapping[str, Any]
     return [
         (canceled, _status(original, "CANCELED", canceled, sequence=2, filled=filled, notional=notional, reason=reason))
     ]
-
-
-def planned_rejection(outcome: Mapping[str, Any]) -> list[Planned]:
-    """The REJECTED status of an order that the risk check refused, naming every breached check."""
-    checks = ",".join(breach["check"] for breach in outcome["breaches"])
-    rejected = _status(
-        outcome["intent"], "REJECTED", outcome["occurredAt"], sequence=1, reason=f"RISK {checks}".strip()
-    )
-    return [(outcome["occurredAt"], rejected)]
 
 
 def _status(

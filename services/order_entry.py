@@ -10,6 +10,7 @@ from typing import Any
 
 from broker.contract import Log, TopicPartition
 from operators.codec.codec import Codec
+from services.records import encode_rows
 
 TOPIC = "orders.input"
 BATCH_RECORDS = 2_000
@@ -61,7 +62,7 @@ class OrderEntry:
         if batch:
             self._transaction.begin()
             keys = [intent["key"].encode() for intent in batch]
-            self._transaction.send_batch(TOPIC, keys, self._codec.encode_records(TOPIC, batch))
+            self._transaction.send_batch(TOPIC, keys, encode_rows(self._codec, TOPIC, batch))
             self._transaction.commit({self._progress: self.sent + len(batch)})
             self.sent += len(batch)
         return len(batch)

@@ -18,11 +18,14 @@ import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from broker.contract import Log, Reader, Record, TopicPartition
 from operators.codec.codec import Codec
+from services.life import Life, life_of
+from services.records import decode_rows, encode_rows
 
+INPUT_TOPIC = "risk.outcome"
 READ_RECORDS = 2_000
 PUBLISH_RECORDS = 5_000
 IDLE_S = 1.0
@@ -32,43 +35,53 @@ Planned = tuple[int, dict[str, Any]]
 
 
 class SimulatedService(ABC):
-    """A service that answers records of one topic with messages on another, some of them later.
+    """A service that answers decisions of the risk check with messages on another topic, some of them later.
 
     Time is that of the newest input, so that messages of different orders interleave as in the simulated day; when the
     input has been silent for `IDLE_S`, the rest of the day is published in order. With `now_micros` time is what it
-    says instead, and nothing is published early. `step` and `run` belong to one thread.
+    says instead, and nothing is published early. `prefix` stands before the group and the transactional id, which are
+    `name`. `step` and `run` belong to one thread.
     """
+
+    name: ClassVar[str]
+    source: ClassVar[str]
+    output_topic: ClassVar[str]
 
     def __init__(
         self,
         log: Log,
         codec: Codec,
         *,
-        name: str,
-        source: str,
-        input_topic: str,
-        output_topic: str,
+        seed: int,
+        prefix: str = "",
         now_micros: Callable[[], int] | None = None,
     ) -> None:
         self._log = log
         self._codec = codec
-        self._name = name
-        self._source = source
-        self._input_topic = input_topic
-        self._output_topic = output_topic
+        self._seed = seed
+        self._group = prefix + self.name
         self._now_micros = now_micros
         self._pending: list[tuple[int, int, dict[str, Any]]] = []
         self._ties = itertools.count()
+        self._cancelable: dict[str, dict[str, Any]] = {}
         self._newest_input = 0
         self._silent_since = time.monotonic()
         self.undecodable = 0
-        self._transaction = log.transaction(name, name)
-        self._reader = log.reader(name)
+        self._transaction = log.transaction(self._group, self._group)
+        self._reader = log.reader(self._group)
         self._restore()
 
     @abstractmethod
-    def plan(self, record: Mapping[str, Any]) -> list[Planned]:
-        """What follows from one input record; depends on it and on earlier records of its key only."""
+    def plan_order(self, intent: Mapping[str, Any], life: Life) -> list[Planned]:
+        """What follows from the approval of an order, apart from the answer to a cancel."""
+
+    @abstractmethod
+    def plan_cancel(self, original: Mapping[str, Any], cancel: Mapping[str, Any], life: Life) -> list[Planned]:
+        """What follows from the approval of a cancel."""
+
+    @abstractmethod
+    def plan_refusal(self, outcome: Mapping[str, Any]) -> list[Planned]:
+        """What follows when risk refused an order."""
 
     def step(self, timeout_s: float) -> int:
         """Reads, plans and publishes once; the number of records read and published. 0 means there was nothing to do.
@@ -82,8 +95,8 @@ class SimulatedService(ABC):
             self._transaction.begin()
             if due:
                 keys = [record["key"].encode() for record in due]
-                values = self._codec.encode_records(self._output_topic, due)
-                self._transaction.send_batch(self._output_topic, keys, values)
+                values = encode_rows(self._codec, self.output_topic, due)
+                self._transaction.send_batch(self.output_topic, keys, values)
             self._transaction.commit(_ends(records))
         return len(records) + len(due)
 
@@ -106,17 +119,29 @@ class SimulatedService(ABC):
         return len(self._pending)
 
     def _plan(self, records: Sequence[Record]) -> None:
-        for decoded in self._decoded(records):
-            self._newest_input = max(self._newest_input, decoded["occurredAt"])
-            for published, message in self.plan(decoded):
+        for outcome in self._decoded(records):
+            self._newest_input = max(self._newest_input, outcome["occurredAt"])
+            for published, message in self._planned(outcome):
                 heapq.heappush(self._pending, (published, next(self._ties), message))
+
+    def _planned(self, outcome: Mapping[str, Any]) -> list[Planned]:
+        intent = outcome["intent"]
+        approved = outcome["eventType"] == "RISK_APPROVED"
+        if intent["eventType"] == "ORDER_SUBMITTED":
+            if not approved:
+                return self.plan_refusal(outcome)
+            life = life_of(intent, self._seed)
+            if life.cancel_requested is not None:
+                self._cancelable[intent["key"]] = intent
+            return self.plan_order(intent, life)
+        original = self._cancelable.pop(intent["key"], None) if approved else None
+        return self.plan_cancel(original, intent, life_of(original, self._seed)) if original else []
 
     def _decoded(self, records: Sequence[Record]) -> list[dict[str, Any]]:
         if not records:
             return []
-        decoded = self._codec.decode(records[0].topic(), [record.value() for record in records])
-        self.undecodable += len(decoded.bad)
-        rows: list[dict[str, Any]] = decoded.batch.to_pylist()
+        rows, bad = decode_rows(self._codec, records[0].topic(), [record.value() for record in records])
+        self.undecodable += bad
         return rows
 
     def _due(self, was_read: bool) -> list[dict[str, Any]]:
@@ -136,10 +161,10 @@ class SimulatedService(ABC):
         admin = self._log.admin()
         try:
             partition_counts = admin.topics()
-            inputs = [TopicPartition(self._input_topic, n) for n in range(partition_counts[self._input_topic])]
-            outputs = [TopicPartition(self._output_topic, n) for n in range(partition_counts[self._output_topic])]
+            inputs = [TopicPartition(INPUT_TOPIC, n) for n in range(partition_counts[INPUT_TOPIC])]
+            outputs = [TopicPartition(self.output_topic, n) for n in range(partition_counts[self.output_topic])]
             beginnings = admin.beginnings(inputs)
-            committed = {**beginnings, **admin.committed(self._name, inputs)}
+            committed = {**beginnings, **admin.committed(self._group, inputs)}
             output_beginnings, output_ends = admin.beginnings(outputs), admin.ends(outputs)
         finally:
             admin.close()
@@ -148,7 +173,7 @@ class SimulatedService(ABC):
         published: Counter[tuple[str, int]] = Counter()
         if self._pending:
             for records in _read_between(self._reader, output_beginnings, output_ends):
-                own = (row for row in self._decoded(records) if row["source"] == self._source)
+                own = (row for row in self._decoded(records) if row["source"] == self.source)
                 published.update((row["key"], row["sequence"]) for row in own)
         kept = []
         for planned in sorted(self._pending, key=lambda item: item[:2]):

@@ -37,6 +37,7 @@ class ExpectedOrder:
     quantity: int
     engine_code: str | None = None
     venue_code: str | None = None
+    has_venue: bool = False
     filled: int = 0
     notional: int = 0
     trade_fees: int = 0
@@ -89,16 +90,37 @@ class Expected:
     """The expected end of everything."""
 
     orders: dict[str, ExpectedOrder] = field(default_factory=dict)
-    position_quantities: Counter[str] = field(default_factory=Counter)
-    """By accountId|symbol: bought minus sold."""
-    position_cash: Counter[str] = field(default_factory=Counter)
-    """By accountId|symbol: received minus paid for trades, in millionths, without fees."""
-    symbol_fills: Counter[str] = field(default_factory=Counter)
-    symbol_quantities: Counter[str] = field(default_factory=Counter)
-    symbol_notionals: Counter[str] = field(default_factory=Counter)
     duplicates: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     """Inputs that must have become dead letters, by topic."""
+
+    def positions(self) -> dict[str, Counter[str]]:
+        """By accountId|symbol: bought minus sold, cash received minus paid without fees, fees, and what traded."""
+        rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for order in self.orders.values():
+            if order.enriched:
+                direction = 1 if order.side == "BUY" else -1
+                row = rows[f"{order.key.split('|', 1)[0]}|{order.symbol}"]
+                row["quantity"] += direction * order.filled
+                row["cash"] -= direction * order.notional
+                row["fees"] += order.total_fees
+                row["tradedQuantity"] += order.filled
+                row["tradedNotional"] += order.notional
+        return dict(rows)
+
+    def dashboard(self) -> dict[str, Counter[str]]:
+        """By symbol: orders, those still open, fills, and what traded, over the whole time and all venues."""
+        rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for order in self.orders.values():
+            ended = order.code in (*_ENDED, "FILLED")
+            placed = ended or (order.quantity > 0 and order.has_venue)
+            row = rows[order.symbol]
+            row["orders"] += placed
+            row["open"] += placed and not ended
+            row["fills"] += order.enriched
+            row["tradedQuantity"] += order.filled
+            row["tradedNotional"] += order.notional
+        return dict(rows)
 
 
 class Truth:
@@ -138,6 +160,7 @@ class Truth:
         if order.engine_code not in (None, *_BEFORE_ACCEPTANCE) and code in _BEFORE_ACCEPTANCE:
             return
         order.engine_code = code
+        order.has_venue = order.has_venue or record["venue"] is not None
         order.symbol, order.side, order.quantity = terms["symbol"], terms["side"], terms["quantity"]
         order.causes[record["occurredAt"]] += 1
 
@@ -154,6 +177,7 @@ class Truth:
         source = f"execution {record['source']}"
         order.last_sequences[source] = max(order.last_sequences.get(source, 0), record["sequence"])
         quantity, price = record["lastQuantity"], record["lastPrice"]
+        order.has_venue = True
         order.executions.add(identity)
         order.filled += quantity
         order.notional += quantity * price
@@ -161,23 +185,12 @@ class Truth:
         order.trade_fees += self._fees.of_trade(day, venue, order.side, liquidity, quantity, price)
         order.enriched += 1
         order.causes[record["occurredAt"]] += 1
-        self._add_to_totals(order, quantity, price)
-
-    def _add_to_totals(self, order: ExpectedOrder, quantity: int, price: int) -> None:
-        expected = self.expected
-        account = order.key.split("|", 1)[0]
-        bought = 1 if order.side == "BUY" else -1
-        position = f"{account}|{order.symbol}"
-        expected.position_quantities[position] += bought * quantity
-        expected.position_cash[position] -= bought * quantity * price
-        expected.symbol_fills[order.symbol] += 1
-        expected.symbol_quantities[order.symbol] += quantity
-        expected.symbol_notionals[order.symbol] += quantity * price
 
     def _add_report(self, record: Mapping[str, Any]) -> None:
         order = self._order(record["key"], record["symbol"], record["side"], record["orderQuantity"])
         if not self._is_next(order, f"execution {record['source']}", record["sequence"]):
             return
+        order.has_venue = True
         if record["execType"] in _VENUE_STATES:
             order.venue_code = record["execType"]
             order.possible_causes[record["occurredAt"]] += 1

@@ -6,12 +6,10 @@ rejects and answers to cancels that came too late; some reports are sent twice, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from broker.contract import Log
-from operators.codec.codec import Codec
-from services.life import Fill, Life, life_of, trade_date_days
+from services.life import Fill, Life, trade_date_days
 from services.simulated import Planned, SimulatedService
 
 SOURCE = "gateway-1"
@@ -20,39 +18,21 @@ SOURCE = "gateway-1"
 class Venue(SimulatedService):
     """The venues as one service: reads risk.outcome, writes orders.executions, exactly once."""
 
-    def __init__(
-        self,
-        log: Log,
-        codec: Codec,
-        *,
-        seed: int,
-        prefix: str = "",
-        now_micros: Callable[[], int] | None = None,
-    ) -> None:
-        super().__init__(
-            log,
-            codec,
-            name=f"{prefix}venue",
-            source=SOURCE,
-            input_topic="risk.outcome",
-            output_topic="orders.executions",
-            now_micros=now_micros,
-        )
-        self._seed = seed
-        self._cancelable: dict[str, dict[str, Any]] = {}
+    name = "venue"
+    source = SOURCE
+    output_topic = "orders.executions"
 
-    def plan(self, record: Mapping[str, Any]) -> list[Planned]:
-        """Reports that follow from one decision; see `SimulatedService.plan`."""
-        if record["eventType"] != "RISK_APPROVED":
-            return []
-        intent = record["intent"]
-        if intent["eventType"] == "ORDER_SUBMITTED":
-            life = life_of(intent, self._seed)
-            if life.cancel_requested is not None:
-                self._cancelable[intent["key"]] = intent
-            return planned_reports(intent, life)
-        original = self._cancelable.pop(intent["key"], None)
-        return planned_cancel_reports(original, intent, life_of(original, self._seed)) if original else []
+    def plan_order(self, intent: Mapping[str, Any], life: Life) -> list[Planned]:
+        """See `planned_reports`."""
+        return planned_reports(intent, life)
+
+    def plan_cancel(self, original: Mapping[str, Any], cancel: Mapping[str, Any], life: Life) -> list[Planned]:
+        """See `planned_cancel_reports`."""
+        return planned_cancel_reports(original, cancel, life)
+
+    def plan_refusal(self, outcome: Mapping[str, Any]) -> list[Planned]:
+        """Nothing: a refused order is not sent to a venue."""
+        return []
 
 
 def planned_reports(intent: Mapping[str, Any], life: Life) -> list[Planned]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from broker.contract import Log, Reader, TopicPartition
 from operators.codec.codec import Codec
-from services.truth import Expected, ExpectedOrder, OrderOutputs, Outputs, Truth
+from services.records import decode_rows
+from services.truth import Expected, OrderOutputs, Outputs, Truth
 from services.truth_fees import FeeTable
 
 DIFFERENCES_KEPT = 5
@@ -76,8 +77,9 @@ def verify(
 ) -> Verdict:
     """Reads inputs and outputs up to the committed ends of now and judges; the flows must have caught up.
 
-    `positions` are rows by accountId|symbol with `quantity` and `cash` (millionths, without fees); `dashboard` rows by
-    symbol, summed over venues and windows, with `fills`, `quantity` and `notional`. Left out, they are not judged.
+    `positions` are the rows of that view by accountId|symbol, `dashboard` those of the other by symbol|venue, summed
+    over tumbling windows. Columns are named as in the views (`costBasis`, `tradedQuantity`). Views left out are not
+    judged.
 
     `BrokenWorldError` if the log cannot be read.
     """
@@ -100,27 +102,20 @@ def judge(
     dashboard: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Verdict:
     """Compares; see `verify` for the views."""
+    answered = {key for key, order in expected.orders.items() if order.causes or order.venue_code}
+    filled = {key for key, order in expected.orders.items() if order.enriched}
     checks = [
-        _orders_present(
-            "consolidated orders", {o.key for o in expected.orders.values() if _speaks(o)}, outputs.consolidated
-        ),
-        _orders_present("enriched orders", {o.key for o in expected.orders.values() if o.enriched}, outputs.enriched),
+        _orders_present("consolidated orders", answered, outputs.consolidated),
+        _orders_present("enriched orders", filled, outputs.enriched),
         _sequences(outputs),
         _causes(expected, outputs),
         *_final_statuses(expected, outputs),
         *_final_enrichment(expected, outputs),
     ]
     if positions is not None:
-        checks += _views(
-            "position", positions, {"quantity": expected.position_quantities, "cash": expected.position_cash}
-        )
+        checks += _view("position", {key: _with_cash(row) for key, row in positions.items()}, expected.positions())
     if dashboard is not None:
-        by_symbol = {
-            "fills": expected.symbol_fills,
-            "quantity": expected.symbol_quantities,
-            "notional": expected.symbol_notionals,
-        }
-        checks += _views("dashboard", dashboard, by_symbol)
+        checks += _view("dashboard", _by_symbol(dashboard), expected.dashboard())
     counts = {
         "orders": len(expected.orders),
         "fills": sum(order.enriched for order in expected.orders.values()),
@@ -163,14 +158,10 @@ def _read_partition(
         if records:
             position = records[-1].offset() + 1
             values = [record.value() for record in records if record.offset() < end]
-            yield codec.decode(partition.topic, values).batch.to_pylist()
+            yield decode_rows(codec, partition.topic, values)[0]
         elif reader.at_end():
             # A log may end in markers that are no records.
             return
-
-
-def _speaks(order: ExpectedOrder) -> bool:
-    return bool(order.causes) or (order.venue_code is not None)
 
 
 def _orders_present(name: str, expected: set[str], outputs: Mapping[str, OrderOutputs]) -> Check:
@@ -240,13 +231,31 @@ def _final_enrichment(expected: Expected, outputs: Outputs) -> list[Check]:
     return list(checks.values())
 
 
-def _views(
+def _with_cash(row: Mapping[str, int]) -> dict[str, int]:
+    """Cash is what was realised minus what the open position cost: at any mark both sides of the equation agree."""
+    return {**row, "cash": row["realised"] - row["costBasis"]}
+
+
+def _by_symbol(rows: Mapping[str, Mapping[str, int]]) -> dict[str, Counter[str]]:
+    """Dashboard rows summed over venues, with the open orders that follow from them."""
+    sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for key, row in rows.items():
+        total = sums[key.split("|", 1)[0]]
+        for column in ("orders", "fills", "tradedQuantity", "tradedNotional"):
+            total[column] += row[column]
+        ended = row["filled"] + row["canceled"] + row["rejected"] + row["expired"]
+        total["open"] += row["orders"] + row["reopened"] - ended
+    return dict(sums)
+
+
+def _view(
     name: str, rows: Mapping[str, Mapping[str, int]], expected: Mapping[str, Mapping[str, int]]
-) -> Iterable[Check]:
-    for column, values in expected.items():
+) -> Iterator[Check]:
+    """One check per column of what is expected; a row that is missing on one side counts as zeros."""
+    for column in sorted({column for row in expected.values() for column in row}):
         check = Check(f"{name} {column}")
-        for row in values.keys() | rows.keys():
-            check.equal(row, rows.get(row, {}).get(column, 0), values.get(row, 0))
+        for key in expected.keys() | rows.keys():
+            check.equal(key, rows.get(key, {}).get(column, 0), expected.get(key, {}).get(column, 0))
         yield check
 
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fastavro
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from config.errors import ConfigurationError, DecodeError, EncodeError, Problem
 from operators.codec.columnar import Array, ArrowSchema, Columns, MalformedBatchError, RecordBatch, supported
+from operators.codec.records import RecordWriter, read_record
 from operators.codec.resolution import resolution
-from operators.codec.schema import Schema
+from operators.codec.schema import Schema, kind
 from operators.codec.sources import SchemaSource
-from operators.codec.wire import HEADER_BYTES, header, schema_id
+from operators.codec.wire import HEADER_BYTES, schema_id
 
-_HALVED_MIN = 32
-"""A failing batch of more values than this is halved: below, reading singly is cheaper than two more batches."""
+_NO_COLUMNS = "a map, fixed, bytes, enum, union of several types, or a named type more than once"
+_SPLIT_PARTS = 8
+_SPLIT_MIN = 32
+"""A failing batch of more values than this is split further: below, reading singly is cheaper than more batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Codec:
         self._schemas = schemas
         self._readers = {topic: Schema(0, f"{topic}-value", text) for topic, text in readers.items()}
         problems = [
-            Problem(f"the schema of {topic} uses a type that has no columns: map, fixed, bytes, enum or a wide union")
+            Problem(f"the schema of {topic} uses what has no columns: {_NO_COLUMNS}")
             for topic, reader in self._readers.items()
             if not supported(reader.parsed)
         ]
@@ -56,7 +57,7 @@ class Codec:
             raise ConfigurationError(problems)
         self._arrow = {topic: Columns(reader).arrow for topic, reader in self._readers.items()}
         self._paths: dict[tuple[str, int], _Path] = {}
-        self._writers: dict[str, tuple[Schema, Columns]] = {}
+        self._writers: dict[str, tuple[RecordWriter, Columns]] = {}
 
     @classmethod
     def latest(cls, schemas: SchemaSource, topics: Iterable[str]) -> Codec:
@@ -93,7 +94,7 @@ class Codec:
 
     def encode_records(self, topic: str, records: Iterable[Mapping[str, Any]]) -> list[bytes]:
         """One framed value per record, written by fastavro; missing fields take their defaults."""
-        writer, _ = self._writer(topic)
+        writer = self._writer(topic)[0]
         return [_write(writer, row, record) for row, record in enumerate(records)]
 
     def _reader(self, topic: str) -> Schema:
@@ -102,11 +103,11 @@ class Codec:
             raise ConfigurationError([Problem(f"the codec knows no schema for topic {topic}")])
         return reader
 
-    def _writer(self, topic: str) -> tuple[Schema, Columns]:
+    def _writer(self, topic: str) -> tuple[RecordWriter, Columns]:
         if topic not in self._writers:
             reader = self._reader(topic)
             schema = self._schemas.registered(f"{topic}-value", reader.text)
-            self._writers[topic] = (schema, Columns(schema))
+            self._writers[topic] = (RecordWriter(schema), Columns(schema))
         return self._writers[topic]
 
     def _path(self, topic: str, identity: int) -> _Path:
@@ -148,9 +149,12 @@ class _Path:
     """How values written with one schema become the columns of another: at once, reshaped, or record by record."""
 
     def __init__(self, writer: Schema, reader: Schema, target: ArrowSchema) -> None:
+        if kind(writer.document) != "record":
+            raise DecodeError(f"schema id {writer.id} is {writer.text}, expected the record {reader.parsed['name']}")
         self._writer, self._reader, self._target = writer, reader, target
         self._columns = Columns(writer) if supported(writer.parsed) else None
         same = writer.layout == reader.layout
+        self._other_reader = None if same else reader
         self._resolve = None if same or self._columns is None else resolution(writer, reader, target)
         self._by_record = self._columns is None or not (same or self._resolve is not None)
 
@@ -178,7 +182,7 @@ class _Path:
     ) -> Iterator[tuple[RecordBatch, list[int]]]:
         """Batches of the good values with their positions; the others go to `bad`, so that each costs only itself.
 
-        A batch that fails is halved. Of a small one fastavro reads each value, as it knows which is bad and why, and
+        A batch that fails is split. Of a small one fastavro reads each value, as it knows which is bad and why, and
         the rest is tried again.
         """
         if self._by_record:
@@ -189,10 +193,10 @@ class _Path:
             return
         except MalformedBatchError:
             pass
-        if len(entries) > _HALVED_MIN:
-            middle = len(entries) // 2
-            yield from self.isolate(entries[:middle], bad)
-            yield from self.isolate(entries[middle:], bad)
+        if len(entries) > _SPLIT_MIN:
+            size = -(-len(entries) // _SPLIT_PARTS)
+            for start in range(0, len(entries), size):
+                yield from self.isolate(entries[start : start + size], bad)
             return
         readable = _sieve(entries, self._read, bad)
         if len(readable) == len(entries):
@@ -203,17 +207,19 @@ class _Path:
     def _singly(
         self, entries: list[tuple[int, bytes]], bad: list[tuple[int, DecodeError]]
     ) -> tuple[RecordBatch, list[int]]:
-        readable = _sieve(entries, self.decode_record, bad)
+        readable = _sieve(entries, self._read, bad)
+        try:
+            if self._columns is not None:
+                self._columns.decode([value for (_, value), _ in readable])
+        except MalformedBatchError:
+            readable = _sieve([entry for entry, _ in readable], self.decode_record, bad)
         return self._batch([record for _, record in readable]), [i for (i, _), _ in readable]
 
     def _read(self, value: bytes) -> dict[str, Any]:
-        source = io.BytesIO(value)
-        source.seek(HEADER_BYTES)
+        # The boundary to fastavro, which raises what its parser stumbles over: EOFError, IndexError, ValueError, ...
         try:
-            return dict(fastavro.schemaless_reader(source, self._writer.parsed, self._reader.parsed))
-        except (
-            Exception
-        ) as error:  # fastavro raises what its parser stumbles over: EOFError, IndexError, ValueError, ...
+            return read_record(value, self._writer, self._other_reader)
+        except Exception as error:
             raise self._error(value, error) from error
 
     def _batch(self, records: list[dict[str, Any]]) -> RecordBatch:
@@ -241,14 +247,12 @@ def _sieve(
     return readable
 
 
-def _write(writer: Schema, row: int, record: Mapping[str, Any]) -> bytes:
-    target = io.BytesIO()
-    target.write(header(writer.id))
+def _write(writer: RecordWriter, row: int, record: Mapping[str, Any]) -> bytes:
+    # The boundary to fastavro, which raises what its writer stumbles over: KeyError, TypeError, ValueError, ...
     try:
-        fastavro.schemaless_writer(target, writer.parsed, record)
-    except Exception as error:  # fastavro raises what its writer stumbles over: KeyError, TypeError, ValueError, ...
-        raise EncodeError(f"row {row} does not fit {writer.parsed['name']}: {error!r}", row) from error
-    return target.getvalue()
+        return writer.write(record)
+    except Exception as error:
+        raise EncodeError(f"row {row} does not fit its schema: {error or type(error).__name__}", row) from error
 
 
 def _empty(schema: ArrowSchema) -> RecordBatch:

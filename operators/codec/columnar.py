@@ -142,7 +142,14 @@ def _place(given: ArrowSchema, field: Any) -> tuple[int, DataType | None]:
         return i, None
     if not _castable(column_type, field.type):
         raise EncodeError(f"column {field.name} is {column_type}, expected {field.type}")
-    return i, field.type
+    return i, _all_nullable(field.type)
+
+
+def _all_nullable(wanted: DataType) -> DataType:
+    """The type with nulls allowed in nested fields, so that a cast does not trip over one without saying which row."""
+    if pa.types.is_struct(wanted):
+        return pa.struct([pa.field(child.name, _all_nullable(child.type)) for child in wanted])
+    return pa.list_(_all_nullable(wanted.value_type)) if pa.types.is_list(wanted) else wanted
 
 
 def _same_layout(given: DataType, wanted: DataType) -> bool:

@@ -13,12 +13,13 @@ Times before year 1 or after 9999, which only a broken producer writes, stay int
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 from typing import Any
 
 import msgspec
@@ -114,7 +115,7 @@ def _record(schema: AvroType, form: Any, path: str) -> dict[str, Any]:
         if name in form:
             record[name] = _read(field["type"], field, form[name], prefix + name)
         elif "default" in field:
-            record[name] = field["default"]
+            record[name] = copy.deepcopy(field["default"])
         else:
             raise InvalidRecordError(f"{prefix}{name}: missing, and it has no default")
     return record
@@ -160,14 +161,13 @@ def _integer(avro_type: AvroType, field: AvroType, form: Any, path: str) -> int:
 def _millionths(form: Any, path: str) -> int:
     if isinstance(form, bool) or not isinstance(form, int | Decimal):
         raise _wrong(path, "a decimal number", form)
-    try:
-        value = Decimal(form).scaleb(6, _EXACT)
-        whole = int(value) if value.is_finite() and value.adjusted() < 30 else None
-    except InvalidOperation:
-        whole = None
-    if whole is None or whole != value:
-        raise _wrong(path, "a decimal number of at most six places", form)
-    return whole
+    number = Decimal(form)
+    if number.is_finite() and (number == 0 or -7 < number.adjusted() < 30):
+        numerator, denominator = number.as_integer_ratio()
+        whole, rest = divmod(numerator * 1_000_000, denominator)
+        if rest == 0:
+            return whole
+    raise _wrong(path, "a decimal number of at most six places", form)
 
 
 def _micros(form: Any, path: str) -> int:

@@ -108,9 +108,7 @@ def numbers_by_word(column: Array, number: Callable[[str], int], *, null: int) -
 
 
 def integers(column: Array, null: int = 0) -> Ints:
-    """An integer, time or date column as int64, with a value in place of null."""
-    if not pa.types.is_integer(column.type):
-        column = column.cast(pa.int32()) if pa.types.is_date32(column.type) else column.cast(pa.int64())
+    """An integer column as int64, with a value in place of null."""
     if column.null_count:
         column = column.fill_null(null)
     values: Ints = column.to_numpy().astype(np.int64, copy=False)

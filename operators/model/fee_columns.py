@@ -37,7 +37,10 @@ class FillRates:
     """The rates for each of many fills, and which fills have none."""
 
     def __init__(self, schedule: FeeSchedule, trade_dates: Ints, venues: Ints, names: Sequence[str | None]) -> None:
-        days, day_of = np.unique(trade_dates, return_inverse=True) if len(trade_dates) else (trade_dates, trade_dates)
+        if (trade_dates == trade_dates[:1]).all():
+            days, day_of = trade_dates[:1], np.zeros(len(trade_dates), np.int64)
+        else:
+            days, day_of = np.unique(trade_dates, return_inverse=True)
         pair = day_of * len(names) + venues
         present = np.flatnonzero(np.bincount(pair, minlength=1))
         tables = [_rates(schedule, int(days[p // len(names)]), names[p % len(names)] or "") for p in present.tolist()]

@@ -15,16 +15,18 @@ missing, and the order is rejected.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import yaml
 
-from config.errors import ConfigurationError, Problem
+from config.errors import ConfigurationError, InvalidRecordError, Problem
 from operators.model.events import Event
 from operators.model.money import fitting, to_micros
+
+_T = TypeVar("_T")
 
 FIRM: Final = "FIRM"
 NO_LIMITS: Final = "NONE"
@@ -113,7 +115,7 @@ def limits_of(controls: Mapping[str, RiskControl], *, account_id: str, symbol: s
     """The strictest limits of all scopes that apply to an order."""
     scopes = (FIRM, account_scope(account_id), symbol_scope(symbol))
     found = [(scope, controls[scope]) for scope in scopes if scope in controls]
-    of_account = found[:-1] if found and found[-1][0] == scopes[2] else found
+    of_account = [(scope, control) for scope, control in found if scope != scopes[2]]
     return Limits(
         version=",".join(f"{scope}@{control.limits_version}" for scope, control in found) or NO_LIMITS,
         states=[(_state(control.trading_state), scope) for scope, control in found],
@@ -130,7 +132,7 @@ def limits_of(controls: Mapping[str, RiskControl], *, account_id: str, symbol: s
     )
 
 
-def _strictest(values: Iterator[tuple[int | None, str]]) -> Limit | None:
+def _strictest(values: Iterable[tuple[int | None, str]]) -> Limit | None:
     return min((Limit(value, scope) for value, scope in values if value is not None), default=None)
 
 
@@ -217,3 +219,27 @@ def _read(text: str, shape: type[_T], file: str | None) -> _T:
         return msgspec.convert(yaml.safe_load(text), shape)
     except (msgspec.ValidationError, yaml.YAMLError) as error:
         raise ConfigurationError([Problem(str(error), file)]) from error
+
+
+def _amount(value: Number | None, what: str, problems: list[Problem], file: str | None) -> int | None:
+    """Millionths of an amount in the currency; a problem instead where it is none."""
+    if value is None:
+        return None
+    try:
+        return fitting(to_micros(value), what)
+    except (ValueError, InvalidRecordError) as error:
+        problems.append(Problem(f"{what}: {error}", file))
+        return None
+
+
+def _scope_problems(scope: str, given: _Scope) -> Iterator[str]:
+    kind, _, name = scope.partition(":")
+    if scope != FIRM and (kind not in ("ACCOUNT", "SYMBOL") or not name):
+        yield "a scope is FIRM, ACCOUNT:<id> or SYMBOL:<symbol>"
+    if kind == "SYMBOL" and (given.max_messages is not None or given.max_exposure is not None):
+        yield "message rate and exposure are limits of an account"
+    if (given.max_messages is None) != (given.message_window_ms is None):
+        yield "maxMessages and messageWindowMs belong together"
+    for field, value in msgspec.structs.asdict(given).items():
+        if isinstance(value, int | float) and (value < 0 or (value == 0 and field == "message_window_ms")):
+            yield f"{field} {value} is too small"

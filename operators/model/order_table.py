@@ -108,7 +108,7 @@ class OrderTable:
         self._load_chunks = load_chunks
         self.index: dict[bytes, int] = {}
         self.keys: list[bytes] = []
-        self.numbers = np.tile(_UNKNOWN, (capacity, 1))
+        self.numbers = _unknown(capacity)
         self.last_used = np.zeros(capacity, np.int64)
         self.entries: list[bytes] = []
         """Per row its recent executions, one entry after the other."""
@@ -141,7 +141,7 @@ class OrderTable:
             self.keys.append(key)
             self.entries.append(b"")
             if row >= len(self.numbers):
-                self.numbers = np.concatenate([self.numbers, np.tile(_UNKNOWN, (len(self.numbers), 1))])
+                self.numbers = np.concatenate([self.numbers, _unknown(len(self.numbers))])
                 self.last_used = np.concatenate([self.last_used, np.zeros_like(self.last_used)])
         self.index[key] = row
         return row
@@ -283,13 +283,14 @@ class OrderTable:
     def set_entries(self, row: int, entries: list[bytes]) -> None:
         """Sets a row's executions, oldest first; when there are too many for the row, the oldest leave in chunks."""
         n = self.numbers[row]
-        while len(entries) > RECENT_MAX:
-            leaving, entries = entries[:RECENT_MAX], entries[RECENT_MAX:]
-            number = int(n[Column.CHUNKS])
+        full = max(0, len(entries) - 1) // RECENT_MAX * RECENT_MAX
+        for start in range(0, full, RECENT_MAX):
+            leaving, number = entries[start : start + RECENT_MAX], int(n[Column.CHUNKS])
             hashes = [hash_of(entry) for entry in leaving]
             _note(self.moved(row), hashes, number)
             self._cut[row, number] = np.array(hashes, np.int64).tobytes() + b"".join(leaving)
             n[Column.CHUNKS] = number + 1
+        entries = entries[full:]
         n[Column.RECENT] = len(entries)
         n[HASHES] = [hash_of(entry) for entry in entries] + [0] * (RECENT_MAX - len(entries))
         self.entries[row] = b"".join(entries)
@@ -378,6 +379,12 @@ def split(entries: bytes) -> Iterator[bytes]:
         end = at + size + entries[at + size - 2] + entries[at + size - 1]
         yield entries[at:end]
         at = end
+
+
+def _unknown(count: int) -> Ints:
+    rows = np.empty((count, _WIDTH), np.int64)
+    rows[:] = _UNKNOWN
+    return rows
 
 
 def _note(moved: dict[int, int], hashes: Iterable[int], number: int) -> None:

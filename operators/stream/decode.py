@@ -11,15 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from broker.contract import Record
-from config.errors import DecodeError
+from config.errors import DecodeError, InvalidRecordError
 from operators.codec.codec import Codec
 from operators.codec.sources import SchemaSource
 from operators.state.store import KEY_BYTES_MAX
-from operators.stream.records import Columns, DeadLetter, Ints, Origin, Read
+from operators.stream.records import Columns, DeadLetter, Flags, Ints, Origin, Read, dead_letter
 
 HEADER_BYTES: Final = 5
 _MEMO_MAX: Final = 1_000
 _MICROS_PER_MS: Final = 1_000
+_KEY_FIELD: Final = "key"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +67,11 @@ class Decoder:
     def _decode(self, source: SourceDecoder, parts: Sequence[Read]) -> tuple[Columns | None, list[DeadLetter]]:
         wanted = self._filters.get(source.name)
         records: list[Record] = []
+        counts: list[int] = []
         for part in parts:
-            records += wanted(part.records) if wanted else part.records
+            kept = wanted(part.records) if wanted else part.records
+            records += kept
+            counts.append(len(kept))
         if not records:
             return None, []
         values, keys = [r.value() for r in records], [r.key() for r in records]
@@ -79,54 +83,53 @@ class Decoder:
         if unkeyed:
             dead += [self._on_error(dead_letter(records[i], step="decode", error=_key_error(keys[i]))) for i in unkeyed]
             keep &= ~np.isin(rows, np.array(unkeyed))
+        if _KEY_FIELD in batch.schema.names:
+            dead += self._strangers(records, keys, rows, batch, keep)
         for name, value in source.where.items():
             keep &= pc.fill_null(pc.equal(batch.column(name), value), False).to_numpy(zero_copy_only=False)
         if not keep.all():
             rows, batch = rows[keep], batch.filter(pa.array(keep))
         if not len(rows):
             return None, dead
-        return self._columns(source, records, values, keys, rows, batch), dead
+        partitions = np.repeat(np.array([part.partition for part in parts], np.int64), counts)
+        return self._columns(source, records, partitions, keys, rows, batch), dead
+
+    def _strangers(
+        self, records: Sequence[Record], keys: Sequence[bytes | None], rows: Ints, batch: pa.RecordBatch, keep: Flags
+    ) -> list[DeadLetter]:
+        """Takes out records whose payload names another key than the record's: state would go to the wrong place."""
+        own = keys if len(rows) == len(keys) else [keys[i] for i in rows.tolist()]
+        same = pc.equal(batch.column(_KEY_FIELD).cast(pa.binary()), pa.array(own, pa.binary()))
+        strangers = np.flatnonzero(keep & ~pc.fill_null(same, False).to_numpy(zero_copy_only=False)).tolist()
+        keep[strangers] = False
+        letters = []
+        for row in strangers:
+            named = batch.column(_KEY_FIELD)[row].as_py()
+            error = InvalidRecordError(f"the record's key is {keys[rows[row]]!r}, its payload names {named!r}")
+            letters.append(self._on_error(dead_letter(records[rows[row]], step="decode", error=error)))
+        return letters
 
     def _columns(
         self,
         source: SourceDecoder,
         records: Sequence[Record],
-        values: Sequence[bytes | None],
+        partitions: Ints,
         keys: Sequence[bytes | None],
         rows: Ints,
         batch: pa.RecordBatch,
     ) -> Columns:
         if len(rows) < len(records):
-            records = [records[i] for i in rows.tolist()]
-            values, keys = [values[i] for i in rows.tolist()], [keys[i] for i in rows.tolist()]
-        count = len(records)
-        partitions = np.fromiter((r.partition() for r in records), np.int64, count)
-        offsets = np.fromiter((r.offset() for r in records), np.int64, count)
+            picked = rows.tolist()
+            records, keys, partitions = [records[i] for i in picked], [keys[i] for i in picked], partitions[rows]
         times = batch.column(source.event_time).to_numpy(zero_copy_only=False) // _MICROS_PER_MS
-        origin = Origin(source.topic, partitions, offsets, values)
         own: Sequence[bytes] = keys  # type: ignore[assignment] # records without a key were left out above
-        return Columns(source.topic, batch, own, own, partitions, times, origin)
+        return Columns(source.topic, batch, own, own, partitions, times, Origin(records))
 
 
-def dead_letter(record: Record, *, step: str, error: Exception) -> DeadLetter:
-    """A dead letter of a record as read."""
-    return DeadLetter(
-        topic=record.topic(),
-        partition=record.partition(),
-        offset=record.offset(),
-        key=record.key(),
-        value=record.value(),
-        headers=record.headers() or [],
-        step=step,
-        error=type(error).__name__,
-        message=str(error),
-    )
-
-
-def _key_error(key: bytes | None) -> ValueError:
+def _key_error(key: bytes | None) -> InvalidRecordError:
     if not key:
-        return ValueError("the record has no key; it must be accountId|orderId")
-    return ValueError(f"the key has {len(key)} bytes; at most {KEY_BYTES_MAX} can be kept as state")
+        return InvalidRecordError("the record has no key; it must be accountId|orderId")
+    return InvalidRecordError(f"the key has {len(key)} bytes; at most {KEY_BYTES_MAX} can be kept as state")
 
 
 class FirstFieldFilter:

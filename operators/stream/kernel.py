@@ -8,7 +8,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from operators.stream.records import Changes, Columns, DeadLetter, Origin
+from operators.stream.records import Changes, Columns, DeadLetter, Ints, Origin
 
 
 @dataclass(slots=True)
@@ -17,7 +17,9 @@ class StreamBatch:
 
     batch: pa.RecordBatch
     keys: Sequence[bytes] | pa.Array
-    origin: Origin | None = None
+    origin: Origin
+    origin_rows: Ints | None = None
+    """Which row of the origin is behind each record; None if they correspond one to one."""
 
 
 @dataclass(slots=True)

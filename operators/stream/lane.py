@@ -137,5 +137,5 @@ class LaneSource(FixedPartitionedSource[Item, None]):
     def list_parts(self) -> list[str]:
         return [self._name]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> Lane:  # noqa: ARG002 -- Bytewax's contract
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> Lane:
         return self._build()

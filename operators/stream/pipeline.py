@@ -20,7 +20,7 @@ from operators.codec.codec import Codec
 from operators.stream.decode import Decoder
 from operators.stream.kernel import Kernel, StepOutcome, StreamBatch
 from operators.stream.keys import KEYS, RECORD_KEY, key_groups
-from operators.stream.records import Columns, Encoded, Ints, Item, Origin, Outcome, Part, concatenate
+from operators.stream.records import Columns, Encoded, Ints, Item, Outcome, Part, concatenate
 
 SAMPLE_EVERY: Final = 16
 
@@ -69,8 +69,8 @@ class Observer:
     def step_processed(self, step: str, outcome: StepOutcome, seconds: float) -> None:
         """A step handled a batch."""
 
-    def decoded(self, records: int, dead_letters: int) -> None:
-        """Records were read and decoded."""
+    def read(self, records: Mapping[str, int]) -> None:
+        """Items came from the lane with so many records by topic; ticks come with none."""
 
 
 class Pipeline:
@@ -110,7 +110,10 @@ class Pipeline:
             work.outcome.timestamps_ms = np.array(
                 [r.timestamp()[1] for read in reads for r in read.records[::SAMPLE_EVERY]], np.int64
             )
-            self._observer.decoded(sum(len(read.records) for read in reads), len(dead))
+            counts: dict[str, int] = {}
+            for read in reads:
+                counts[read.topic] = counts.get(read.topic, 0) + len(read.records)
+            self._observer.read(counts)
             works.append(work)
         return works
 
@@ -209,10 +212,10 @@ def split_by_group(columns: Columns) -> list[tuple[int, Columns]]:
 def _columns(topic: str, stream: StreamBatch) -> Columns:
     """A step's output as the input of another: event time is that of the record itself."""
     keys = stream.keys.cast(pa.binary()).to_pylist() if isinstance(stream.keys, pa.Array) else stream.keys
-    count = len(keys)
-    origin = stream.origin or Origin(topic, np.full(count, -1), np.full(count, -1), [None] * count)
+    origin = stream.origin if stream.origin_rows is None else stream.origin.take(stream.origin_rows)
+    partitions = np.fromiter((record.partition() for record in origin.records), np.int64, len(keys))
     times: Ints = stream.batch.column("occurredAt").to_numpy(zero_copy_only=False) // 1_000
-    return Columns(topic, stream.batch, keys, keys, origin.partitions, times, origin)
+    return Columns(topic, stream.batch, keys, keys, partitions, times, origin)
 
 
 def _by_epoch(items: Sequence[Item]) -> list[list[Item]]:

@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from broker.contract import Record, TopicPartition
+from broker.contract import Headers, Record, TopicPartition
 
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -39,19 +40,55 @@ class Item:
     progress: dict[TopicPartition, int] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
-class Origin:
-    """Where records came from, so that one that fails later can still be named and dead-lettered with its bytes."""
+@dataclass(frozen=True, slots=True)
+class RecordCopy:
+    """A record detached from the client that read it, so that it can cross processes."""
 
-    topic: str
-    partitions: Ints
-    offsets: Ints
-    values: Sequence[bytes | None]
+    fields: tuple[str, int, int, bytes | None, bytes | None, Headers | None, tuple[int, int]]
+
+    @classmethod
+    def of(cls, record: Record) -> RecordCopy:
+        """A copy of a record of any log."""
+        place = record.topic(), record.partition(), record.offset()
+        return cls((*place, record.key(), record.value(), record.headers(), record.timestamp()))
+
+    def topic(self) -> str:
+        return self.fields[0]
+
+    def partition(self) -> int:
+        return self.fields[1]
+
+    def offset(self) -> int:
+        return self.fields[2]
+
+    def key(self) -> bytes | None:
+        return self.fields[3]
+
+    def value(self) -> bytes | None:
+        return self.fields[4]
+
+    def headers(self) -> Headers | None:
+        return self.fields[5]
+
+    def timestamp(self) -> tuple[int, int]:
+        return self.fields[6]
+
+
+class Origin:
+    """The records behind some rows, so that one that fails later can be named and dead-lettered with its bytes."""
+
+    __slots__ = ("records",)
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self.records = records
 
     def take(self, rows: Ints) -> Origin:
         """The origin of some of the rows."""
-        values = self.values
-        return Origin(self.topic, self.partitions[rows], self.offsets[rows], [values[i] for i in rows.tolist()])
+        records = self.records
+        return Origin([records[i] for i in rows.tolist()])
+
+    def __reduce__(self) -> tuple[type[Origin], tuple[list[RecordCopy]]]:
+        return Origin, ([RecordCopy.of(record) for record in self.records],)
 
 
 @dataclass(slots=True)
@@ -86,6 +123,10 @@ class Columns:
             self.origin.take(rows),
         )
 
+    def dead_letter(self, row: int, *, step: str, error: Exception) -> DeadLetter:
+        """The dead letter of one row."""
+        return dead_letter(self.origin.records[row], step=step, error=error)
+
     def rekeyed(self, keys: Sequence[bytes], groups: Ints) -> Columns:
         """The same rows under other keys."""
         return Columns(self.topic, self.batch, self.record_keys, keys, groups, self.times_ms, self.origin)
@@ -100,7 +141,6 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
     """The rows of several pieces of one stream, one after the other."""
     if len(parts) == 1:
         return parts[0]
-    origins = [part.origin for part in parts]
     return Columns(
         parts[0].topic,
         pa.Table.from_batches([part.batch for part in parts]).combine_chunks().to_batches()[0],
@@ -108,12 +148,7 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
         [key for part in parts for key in part.keys],
         np.concatenate([part.groups for part in parts]),
         np.concatenate([part.times_ms for part in parts]),
-        Origin(
-            parts[0].topic,
-            np.concatenate([origin.partitions for origin in origins]),
-            np.concatenate([origin.offsets for origin in origins]),
-            [value for origin in origins for value in origin.values],
-        ),
+        Origin([record for part in parts for record in part.origin.records]),
     )
 
 
@@ -161,6 +196,21 @@ class DeadLetter:
     step: str
     error: str
     message: str
+
+
+def dead_letter(record: Record, *, step: str, error: Exception) -> DeadLetter:
+    """The dead letter of a record as read."""
+    return DeadLetter(
+        topic=record.topic(),
+        partition=record.partition(),
+        offset=record.offset(),
+        key=record.key(),
+        value=record.value(),
+        headers=record.headers() or [],
+        step=step,
+        error=type(error).__name__,
+        message=str(error),
+    )
 
 
 @dataclass(slots=True)

@@ -12,11 +12,12 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from config.errors import ProcessingError
+from broker.contract import Record
+from config.errors import BadRecordError, ProcessingError
 from operators.state.groups import GroupStores
 from operators.state.store import HEADER_BYTES, NEVER, header
 from operators.stream.kernel import StepOutcome, StreamBatch
-from operators.stream.records import Changes, Columns, DeadLetter, Ints, Origin
+from operators.stream.records import Changes, Columns, DeadLetter, Ints, Origin, RecordCopy, dead_letter
 from operators.stream.step import Context, Logic, Output, Result
 
 DUE_LIMIT: Final = 2_000
@@ -46,7 +47,7 @@ class _Emitted:
 
     keys: list[bytes] = field(default_factory=list)
     values: list[dict[str, Any]] = field(default_factory=list)
-    origins: list[tuple[int, int, bytes | None]] = field(default_factory=list)
+    sources: list[Record] = field(default_factory=list)
 
 
 class ScalarKernel:
@@ -105,13 +106,11 @@ class ScalarKernel:
         ranks = []
         for role, columns in inputs.items():
             records = msgspec.convert(columns.rows(), self._event_types[columns.topic])
-            origin = columns.origin
             rows += map(
                 _Row, columns.groups.tolist(), [key.decode() for key in columns.keys], [role] * len(records), records,
-                columns.times_ms.tolist(), [origin.topic] * len(records), origin.partitions.tolist(),
-                origin.offsets.tolist(), columns.record_keys, origin.values,
+                columns.times_ms.tolist(), columns.record_keys, columns.origin.records,
             )  # fmt: skip
-            ranks.append(_running_maximum(columns.times_ms, origin.partitions))
+            ranks.append(_running_maximum(columns.times_ms, columns.origin))
         order = np.argsort(np.concatenate(ranks), kind="stable").tolist() if ranks else []
         return [rows[i] for i in order]
 
@@ -152,7 +151,7 @@ class ScalarKernel:
             if state_keys is not None and not state_keys:
                 call.anomaly("LATE")
         except Exception as error:  # the one boundary where logic's errors become dead letters or stop the flow
-            self._failed(row, error, call)
+            self._failed(row.source, error, call)
             return
         for key, result in results:
             self._accept(row.group, key, result, row, call)
@@ -178,20 +177,21 @@ class ScalarKernel:
         for kind in result.anomalies:
             call.anomaly(kind)
         for output in result.outputs:
-            call.emit(output, key, row)
+            if row is None:
+                call.emit(output, key.encode(), _timer_record(self._stores.changelog, group, key, now_ms=call.now_ms))
+            else:
+                call.emit(output, row.record_key, row.source)
 
-    def _failed(self, row: _Row, error: Exception, call: _Call) -> None:
-        place = f"{row.topic}-{row.partition}@{row.offset}"
+    def _failed(self, record: Record, error: Exception, call: _Call) -> None:
+        place = f"{record.topic()}-{record.partition()}@{record.offset()}"
         if self._stop_on_error:
             raise ProcessingError(
                 f"step {self._step_id}: {type(error).__name__}: {error} on {place}; nothing of its epoch was committed"
             ) from error
-        call.dead_letters.append(
-            DeadLetter(
-                row.topic, row.partition, row.offset, row.record_key, row.value, [], self._step_id,
-                type(error).__name__, f"{error}\n{''.join(traceback.format_exception(error)[-3:])}",
-            )
-        )  # fmt: skip
+        letter = dead_letter(record, step=self._step_id, error=error)
+        if not isinstance(error, BadRecordError):  # a fault of the logic: whoever mends it wants to see where
+            letter.message += "\n" + "".join(traceback.format_exception(error)[-3:])
+        call.dead_letters.append(letter)
 
     def _run_due(self, call: _Call) -> None:
         """Calls back every key whose time has come since the last flush."""
@@ -210,8 +210,7 @@ class ScalarKernel:
         try:
             result = self._logic.on_due(entry.state, key, context)
         except Exception as error:  # the same boundary, for timers
-            row = _Row(group, key, "due", None, 0, self._stores.changelog, group, -1, key.encode(), None)
-            self._failed(row, error, call)
+            self._failed(_timer_record(self._stores.changelog, group, key, now_ms=call.now_ms), error, call)
             result = Result(entry.state)
         self._accept(group, key, result, None, call)
 
@@ -239,9 +238,9 @@ class ScalarKernel:
 
     def _batch(self, name: str, emitted: _Emitted) -> StreamBatch:
         spec = self._streams[name]
-        partitions, offsets, values = zip(*emitted.origins, strict=True)
-        origin = Origin(spec.topic, np.array(partitions, np.int64), np.array(offsets, np.int64), list(values))
-        return StreamBatch(pa.RecordBatch.from_pylist(emitted.values, schema=spec.schema), emitted.keys, origin)
+        return StreamBatch(
+            pa.RecordBatch.from_pylist(emitted.values, schema=spec.schema), emitted.keys, Origin(emitted.sources)
+        )
 
     def _evict(self, call: _Call) -> None:
         """Forgets keys without state, and the states longest unused beyond the cache's bound."""
@@ -254,13 +253,19 @@ class ScalarKernel:
             self._cache.popitem(last=False)
 
 
-def _running_maximum(times: Ints, partitions: Ints) -> Ints:
+def _running_maximum(times: Ints, origin: Origin) -> Ints:
     """The latest time so far within each partition: sorting by it never swaps two records of a partition."""
+    partitions = np.fromiter((record.partition() for record in origin.records), np.int64, len(times))
     result = np.empty_like(times)
     for partition in np.unique(partitions):
         rows = np.flatnonzero(partitions == partition)
         result[rows] = np.maximum.accumulate(times[rows])
     return result
+
+
+def _timer_record(changelog: str, group: int, key: str, *, now_ms: int) -> Record:
+    """Stands for a timer where a record is asked for: the key's place is its key group of the changelog."""
+    return RecordCopy((changelog, group, -1, key.encode(), None, None, (0, now_ms)))
 
 
 @dataclass(slots=True)
@@ -272,11 +277,8 @@ class _Row:
     role: str
     record: Any
     time_ms: int
-    topic: str
-    partition: int
-    offset: int
     record_key: bytes
-    value: bytes | None
+    source: Record
 
 
 @dataclass(slots=True)
@@ -294,9 +296,8 @@ class _Call:
     def anomaly(self, kind: str) -> None:
         self.anomalies[kind] = self.anomalies.get(kind, 0) + 1
 
-    def emit(self, output: Output, key: str, row: _Row | None) -> None:
+    def emit(self, output: Output, record_key: bytes, source: Record) -> None:
         emitted = self.emitted.setdefault(output.stream, _Emitted())
-        record_key = row.record_key if row is not None else key.encode()
         emitted.keys.append(record_key if output.key is None else output.key.encode())
         emitted.values.append(msgspec.to_builtins(output.value))
-        emitted.origins.append((row.partition, row.offset, row.value) if row is not None else (-1, -1, None))
+        emitted.sources.append(source)

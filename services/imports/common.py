@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from broker.contract import Log, Transaction
 from operators.codec.codec import Codec
+from services.records import encode_rows
 
 STATUS_TOPIC = "orders.status"
 EXECUTIONS_TOPIC = "orders.executions"
@@ -102,7 +103,7 @@ def _write_batch(transaction: Transaction, codec: Codec, batch: Batch) -> None:
     for topic, records in ((STATUS_TOPIC, batch.statuses), (EXECUTIONS_TOPIC, batch.executions)):
         if records:
             keys = [record["key"].encode() for record in records]
-            transaction.send_batch(topic, keys, codec.encode_records(topic, records))
+            transaction.send_batch(topic, keys, encode_rows(codec, topic, records))
     transaction.commit({})
 
 

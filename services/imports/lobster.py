@@ -29,6 +29,9 @@ from services.imports.common import ACCOUNTS, BATCH_MESSAGES, Batch, InputFile, 
 READ_BYTES = 1 << 20
 LINE_BYTES_MAX = 1 << 12
 PRICE_TO_MICROS = 100
+NUMBER_MAX = 1 << 32
+"""What exchanges have for size and price: larger numbers are damage, and would not fit our amounts."""
+
 KINDS = {1: "submit", 2: "partial_cancel", 3: "delete", 4: "execute", 5: "execute_hidden", 6: "cross", 7: "halt"}
 
 _FILE_NAME = re.compile(r"^(?P<symbol>[A-Za-z.\-]+)_(?P<date>\d{4}-\d{2}-\d{2})_\d+_\d+_message")
@@ -119,8 +122,8 @@ class _Messages:
             return str(error)
         if kind not in KINDS:
             return f"unknown type {kind}"
-        if kind <= 5 and (size <= 0 or price <= 0 or direction not in (1, -1)):
-            return "size and price must be positive, direction 1 or -1"
+        if kind <= 5 and not (0 < size < NUMBER_MAX and 0 < price < NUMBER_MAX and direction in (1, -1)):
+            return f"size and price must be positive and below {NUMBER_MAX}, direction 1 or -1"
         self.recorder.batch.messages[KINDS[kind]] += 1
         side = "BUY" if direction == 1 else "SELL"
         if kind == 1:

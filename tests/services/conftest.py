@@ -14,7 +14,7 @@ from broker.embedded import EmbeddedLog
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
 from operators.model.events import ExecutionReport, OrderStatusChanged
-from operators.model.fees import parse_schedule
+from operators.model.fees import FeeSchedule, parse_schedule
 from operators.model.orders import Context, Order, on_execution, on_status
 from services.truth_fees import FeeTable
 
@@ -42,6 +42,11 @@ def codec() -> Codec:
 @pytest.fixture(scope="session")
 def fee_table() -> FeeTable:
     return FeeTable.load(FEES)
+
+
+@pytest.fixture(scope="session")
+def fee_schedule() -> FeeSchedule:
+    return parse_schedule(FEES.read_text())
 
 
 @pytest.fixture

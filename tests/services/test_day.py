@@ -112,6 +112,7 @@ def test_intents_are_generated_as_they_are_asked_for() -> None:
 
 def test_instruments_can_come_from_a_symbols_file(tmp_path: Path) -> None:
     file = tmp_path / "symbols.yaml"
-    file.write_text("symbols:\n- {symbol: ABC, referencePrice: 12500000}\n")
+    file.write_text("- {symbol: ABC, tick: 0.01, lot: 1, reference: 12.50}\n")
     day = Day(orders=50, instruments=load_instruments(file))
     assert {intent["symbol"] for intent in intents(day)} <= {"ABC", "ZZZZ"}
+    assert all(11_000_000 < intent["arrivalPrice"] < 14_000_000 for intent in intents(day))

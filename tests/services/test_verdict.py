@@ -8,10 +8,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
 from broker.contract import Log
 from operators.codec.codec import Codec
+from operators.model.dashboard import Aggregate, add, dashboard_key
+from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusChanged, account_of
+from operators.model.milestones import Progress, advance
+from operators.model.positions import Position, on_enriched, position_key
 from services.day import generate_events
 from services.truth import Outputs, Truth
 from services.truth_fees import FeeTable
@@ -115,20 +120,35 @@ def test_no_outputs_at_all_is_not_exact(fee_table: FeeTable) -> None:
     assert not judged(generate_events(10, seed=1), [], fee_table).exact
 
 
-def test_views_are_compared_row_by_row(order_status: OrderStatus, fee_table: FeeTable) -> None:
-    events = list(generate_events(100, seed=1))
+def test_the_product_s_views_are_exact_and_an_error_in_one_is_seen(
+    order_status: OrderStatus, fee_table: FeeTable
+) -> None:
+    events = list(generate_events(300, seed=1))
     outputs = order_status(events)
-    positions: dict[str, dict[str, int]] = defaultdict(lambda: {"quantity": 0, "cash": 0})
-    for topic, record in outputs:
-        if topic == "orders.enrichment":
-            row = positions[f"{record['key'].split('|')[0]}|{record['symbol']}"]
-            sign = 1 if record["side"] == "BUY" else -1
-            row["quantity"] += sign * record["lastQuantity"]
-            row["cash"] -= sign * record["lastQuantity"] * record["lastPrice"]
-    assert judged(events, outputs, fee_table, positions=positions).exact
-    positions["ACC00001|AAPL"]["cash"] += 1
-    verdict = judged(events, outputs, fee_table, positions=positions)
-    assert [check.name for check in verdict.checks if not check.holds] == ["position cash"]
+    positions: dict[str, Position | None] = {}
+    windows: dict[str, Aggregate] = {}
+    progress: dict[str, Progress] = {}
+    for topic, record in [*events, *outputs]:
+        event = msgspec.convert(record, _types(topic))
+        if isinstance(event, OrderEnriched):
+            key = position_key(account_of(event.key), event.symbol)
+            positions[key] = on_enriched(positions.get(key), event)
+        progress[event.key], milestones = advance(progress.get(event.key), event)
+        for milestone in milestones:
+            windows[dashboard_key(milestone)] = add(windows.get(dashboard_key(milestone)), milestone)
+    views = {"positions": msgspec.to_builtins(positions), "dashboard": msgspec.to_builtins(windows)}
+    verdict = judged(events, outputs, fee_table, **views)
+    assert verdict.exact, verdict.as_json()["differences"]
+    next(iter(views["positions"].values()))["realised"] += 1
+    next(iter(views["dashboard"].values()))["reopened"] += 1
+    verdict = judged(events, outputs, fee_table, **views)
+    assert [check.name for check in verdict.checks if not check.holds] == ["position cash", "dashboard open"]
+
+
+def _types(topic: str) -> type[OrderStatusChanged] | type[ExecutionReport] | type[OrderEnriched]:
+    if topic == "orders.status":
+        return OrderStatusChanged
+    return ExecutionReport if topic == "orders.executions" else OrderEnriched
 
 
 def test_an_execution_on_a_date_without_fee_table_is_refused_not_free(

@@ -17,7 +17,7 @@ from operators.codec.schema import kind, nullable
 from operators.codec.sources import FolderSchemas
 
 FOLDER = Path(__file__).parents[3] / "config" / "schemas"
-TOPICS = ("orders.status", "orders.executions", "orders.enrichment", "orders.input", "risk.outcome")
+TOPICS = sorted(subject.name.removesuffix("-value") for subject in FOLDER.glob("*-value"))
 
 TEXT = st.one_of(
     st.just(""), st.text(max_size=12), st.sampled_from(["MSFT", "ACC1|ORD1", "Zürich 東京 🚀", "\0", "a" * 200])

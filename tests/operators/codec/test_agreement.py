@@ -1,6 +1,7 @@
 """Columns and fastavro agree on every contract: what they write, what they read, and what they refuse."""
 
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +10,8 @@ from hypothesis import strategies as st
 from config.errors import DecodeError
 from operators.codec.wire import header
 
-TOPICS = ("orders.status", "orders.executions", "orders.enrichment", "orders.input", "risk.outcome")
+FOLDER = Path(__file__).parents[3] / "config" / "schemas"
+TOPICS = sorted(subject.name.removesuffix("-value") for subject in FOLDER.glob("*-value"))
 
 pytestmark = pytest.mark.parametrize("topic", TOPICS)
 FUZZ = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -26,7 +28,7 @@ def same(a, b) -> bool:
 
 @pytest.mark.parametrize("size", [0, 1, 2, 1000])
 def test_columns_and_fastavro_write_and_read_the_same(topic, size, codec, records_of) -> None:
-    @settings(FUZZ, max_examples=3 if size == 1000 else 40)
+    @settings(FUZZ, max_examples=3 if size == 1000 else 25)
     @given(st.lists(records_of(topic), min_size=min(size, 8), max_size=min(size, 8)))
     def check(some) -> None:
         records = [some[i % len(some)] for i in range(size)]
@@ -52,10 +54,10 @@ def test_a_sliced_batch_is_encoded_as_its_own_rows(topic, codec, records_of) -> 
     check()
 
 
-def test_mutated_values_are_read_alike_in_columns_and_singly(topic, codec, records_of) -> None:
+def test_mutated_values_are_read_alike_in_columns_and_singly(topic, codec, schemas, records_of) -> None:
     """Any bytes after the header: both ways accept or both refuse, and what they accept they read alike."""
 
-    @settings(FUZZ, max_examples=250)
+    @settings(FUZZ, max_examples=120)
     @given(st.data())
     def check(data) -> None:
         body = bytearray(codec.encode_records(topic, [data.draw(records_of(topic))])[0][5:])
@@ -63,22 +65,22 @@ def test_mutated_values_are_read_alike_in_columns_and_singly(topic, codec, recor
             place = data.draw(st.integers(0, len(body)))
             cut = data.draw(st.integers(0, 2))
             body[place : place + cut] = data.draw(st.binary(max_size=10))
-        compare(codec, topic, bytes(body))
+        compare(codec, topic, schemas.latest(f"{topic}-value").id, bytes(body))
 
     check()
 
 
-def test_random_bytes_are_read_alike_in_columns_and_singly(topic, codec) -> None:
-    @settings(FUZZ, max_examples=150)
+def test_random_bytes_are_read_alike_in_columns_and_singly(topic, codec, schemas) -> None:
+    @settings(FUZZ, max_examples=80)
     @given(st.binary(max_size=120))
     def check(body) -> None:
-        compare(codec, topic, body)
+        compare(codec, topic, schemas.latest(f"{topic}-value").id, body)
 
     check()
 
 
-def compare(codec, topic: str, body: bytes) -> None:
-    value = header(TOPICS.index(topic) + 1) + body
+def compare(codec, topic: str, schema_id: int, body: bytes) -> None:
+    value = header(schema_id) + body
     decoded = codec.decode(topic, [value])
     try:
         record = codec.decode_record(topic, value)

@@ -1,4 +1,4 @@
-"""From settings to what a command works with: the log, the schemas, the codec."""
+"""From settings to what flows and commands work with: the log, the schemas, a codec, a flow by name."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import config
 from config.errors import UsageError
 from config.settings import SchemasSettings, Settings
 from config.topics import TOPICS
+from config.topology import load_topology
+from flows.catalog import SCHEMA_FOLDER
 
 if TYPE_CHECKING:
     from broker.contract import Log
+    from flows.assembly import Flow
     from operators.codec.codec import Codec
     from operators.codec.registry import RegistrySchemas
     from operators.codec.sources import SchemaSource
@@ -31,7 +33,7 @@ def open_log(settings: Settings) -> Log:
 
 def schemas_folder(settings: Settings) -> Path:
     """The folder of versioned schemas: the one in the settings, or the one that ships with us."""
-    return settings.schemas.folder or Path(config.__file__).parent / "schemas"
+    return settings.schemas.folder or SCHEMA_FOLDER
 
 
 def open_schemas(settings: Settings) -> SchemaSource:
@@ -69,3 +71,12 @@ def open_codec(settings: Settings, topics: Iterable[str]) -> Codec:
         if name in TOPICS and TOPICS[name].schema is None:
             raise UsageError(f"the values of {name} have no schema; `orderflow dlq` shows them")
     return Codec.latest(open_schemas(settings), wanted)
+
+
+def open_flow(settings: Settings, flow_or_file: str | Path) -> Flow:
+    """A flow that ships with the product, or one from a topology file, on the log and schemas of the settings."""
+    from flows.assembly import Flow
+    from flows.catalog import EVENT_TYPES, OPERATORS
+
+    topology = load_topology(flow_or_file)
+    return Flow(topology, OPERATORS, EVENT_TYPES, settings, open_log(settings), open_schemas(settings))

@@ -1,0 +1,160 @@
+"""The supervisor of a flow on one host: starts its processes as one Bytewax cluster and restarts all when one dies.
+
+A cluster lives and dies as a whole, because an epoch is committed by all or by none. States of a cluster:
+
+    waiting ──start──▶ running ──all ended well──▶ done
+       ▲                  │
+       └─back-off─────────┴── one died ──▶ (the others are killed)      a wrong configuration: failed, not restarted
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from config.errors import ConfigurationError
+
+EXIT_BAD_CONFIGURATION: Final = ConfigurationError.exit_code
+CALM_AFTER_S: Final = 30.0
+"""A cluster that ran this long starts its back-off anew."""
+POLL_S: Final = 0.05
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Waits between restarts: the first, then doubled up to the longest."""
+
+    first_s: float
+    longest_s: float
+
+    def wait_s(self, restarts: int) -> float:
+        """The wait before restart number `restarts`, counted from 0."""
+        return min(self.longest_s, self.first_s * 2.0 ** min(restarts, 30))
+
+
+@dataclass(slots=True)
+class Cluster:
+    """The processes of one flow. `command` is started once per worker, told its place by environment variables."""
+
+    name: str
+    command: Sequence[str]
+    workers: int
+    backoff: Backoff
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    clock: Callable[[], float] = time.monotonic
+    restarts: int = 0
+    exit_code: int | None = None
+    """Set when the cluster is done (0) or has failed for good."""
+    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _start_at_s: float = 0.0
+    _started_at_s: float = 0.0
+
+    def poll(self) -> None:
+        """Looks after the cluster once; to be called every few hundredths of a second until `exit_code` is set."""
+        if self.exit_code is not None:
+            return
+        if not self._processes:
+            if self.clock() >= self._start_at_s:
+                self._start()
+            return
+        codes = [process.poll() for process in self._processes]
+        if all(code == 0 for code in codes):
+            self.exit_code, self._processes = 0, []
+        elif any(code == EXIT_BAD_CONFIGURATION for code in codes):
+            self.kill()
+            self.exit_code = EXIT_BAD_CONFIGURATION
+        elif any(code not in (None, 0) for code in codes):
+            self._restart(codes)
+
+    def _start(self) -> None:
+        addresses = free_addresses(self.workers) if self.workers > 1 else []
+        self._started_at_s = self.clock()
+        for index in range(self.workers):
+            environment = {
+                **self.environment,
+                "ORDERFLOW__WORKERS": str(self.workers),
+                "JOB_COMPLETION_INDEX": str(index),
+                "ORDERFLOW__WORKERS__ADDRESSES": ",".join(addresses),
+                "ORDERFLOW_SUPERVISOR": str(os.getpid()),
+            }
+            self._processes.append(subprocess.Popen(list(self.command), env=environment))  # noqa: S603 -- our own command
+
+    def _restart(self, codes: Sequence[int | None]) -> None:
+        self.kill()
+        if self.clock() - self._started_at_s > CALM_AFTER_S:
+            self.restarts = 0
+        wait_s = self.backoff.wait_s(self.restarts)
+        self.restarts += 1
+        self._start_at_s = self.clock() + wait_s
+        log.warning("a process died, the flow restarts", flow=self.name, exit_codes=list(codes), wait_s=wait_s)
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the running workers."""
+        return [process.pid for process in self._processes]
+
+    def terminate(self) -> None:
+        """Asks all processes to commit what they read and end."""
+        for process in self._processes:
+            process.terminate()
+        if not self._processes and self.exit_code is None:
+            self.exit_code = 0
+
+    def kill(self) -> None:
+        """Ends all processes at once; nothing uncommitted survives, and nothing is lost."""
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.wait()
+        self._processes = []
+
+
+def supervise(clusters: Sequence[Cluster], should_stop: Callable[[], bool], *, grace_s: float = 30.0) -> int:
+    """Looks after clusters until all are done, one has failed for good, or it is told to stop; the exit code."""
+    stop_at_s: float | None = None
+    try:
+        while any(cluster.exit_code is None for cluster in clusters):
+            for cluster in clusters:
+                cluster.poll()
+            failed = [cluster.exit_code for cluster in clusters if cluster.exit_code]
+            if failed:
+                return failed[0]
+            if should_stop() and stop_at_s is None:
+                stop_at_s = time.monotonic() + grace_s
+                for cluster in clusters:
+                    cluster.terminate()
+            if stop_at_s is not None and time.monotonic() > stop_at_s:
+                return 1
+            time.sleep(POLL_S)
+        return 0
+    finally:
+        for cluster in clusters:
+            cluster.kill()
+
+
+def free_addresses(count: int) -> list[str]:
+    """So many addresses on this host that nobody listens on now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [f"127.0.0.1:{each.getsockname()[1]}" for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def die_with_supervisor(pid: int) -> None:
+    """Ends this process when the supervisor that started it is gone; to be run in a daemon thread."""
+    while os.getppid() == pid:
+        time.sleep(1.0)
+    os._exit(1)

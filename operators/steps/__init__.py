@@ -1,0 +1,1 @@
+"""The operators of the product: thin bindings of the domain model to the engine, one file each."""

@@ -1,0 +1,319 @@
+"""The columnar fold is equal to the scalar rules, whatever the history and however it is cut into batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from config.errors import InvalidRecordError
+from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusChanged, OrderSummary, StatusDetail
+from operators.model.fees import parse_schedule
+from operators.model.fold import Folded, fold_executions, fold_statuses
+from operators.model.order_columns import CONSOLIDATED
+from operators.model.order_table import Column, OrderTable, chunk_count
+from operators.model.orders import Context, Order, expire_at_ms, on_execution, on_status
+
+FEES = """
+commission:
+  - {from: 2020-01-01, per_share: "0.005", minimum: "1.00", maximum_of_notional: "0.01"}
+  - {from: 2020-01-11, per_share: "0.0000035", minimum: "0.35", maximum_of_notional: "0.01"}
+taf:
+  - {from: 2020-01-01, per_share: "0.000195", cap: "0.01"}
+sec:
+  - {from: 2020-01-01, per_million: "20.60"}
+  - {from: 2020-01-11, per_million: "0"}
+cat:
+  - {from: 2020-01-01, per_share: "0.0000035"}
+venues:
+  XNAS: [{from: 2020-01-01, per_share: {ADDED: "-0.0020005", REMOVED: "0.003", ROUTED: "0.001"}}]
+  XNYS: [{from: 2020-01-06, per_share: {ADDED: "-0.001", REMOVED: "0.002"}}]
+"""
+DAY = 18_262  # 2020-01-01
+CONTEXT = Context(parse_schedule(FEES), retention_ms=1_000)
+KEYS = ("A1|O1", "A1|O2", "A2|O3", "A2|O4")
+EXECUTION = pa.schema(
+    [
+        *((name, pa.string()) for name in ("eventType", "key", "clOrdId", "origClOrdId", "venueOrderId", "venue")),
+        *((name, pa.string()) for name in ("execId", "execRefId", "execType", "ordStatus", "symbol", "side")),
+        *((name, pa.string()) for name in ("liquidity", "text", "source")),
+        *((name, pa.int64()) for name in ("occurredAt", "orderQuantity", "lastQuantity", "lastPrice", "cumQuantity")),
+        *((name, pa.int64()) for name in ("leavesQuantity", "sequence")),
+        *((name, pa.int32()) for name in ("version", "tradeDate")),
+    ]
+)
+
+
+@dataclass
+class Scalar:
+    """The reference: one order after the other, by the rules alone."""
+
+    orders: dict[str, Order] = field(default_factory=dict)
+    outputs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    anomalies: list[tuple[str, str, str]] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+
+    def take(self, event: OrderStatusChanged | ExecutionReport) -> None:
+        order = self.orders.get(event.key)
+        try:
+            if isinstance(event, OrderStatusChanged):
+                taken = on_status(order, event, CONTEXT)
+            else:
+                taken = on_execution(order, event, CONTEXT)
+        except InvalidRecordError as error:
+            self.rejected.append((event.key, str(error)))
+            return
+        if taken.order is not None:
+            self.orders[event.key] = taken.order
+        for output in taken.outputs:
+            stream = "enriched" if isinstance(output, OrderEnriched) else "consolidated"
+            self.outputs.setdefault(f"{stream} {event.key}", []).append(msgspec.to_builtins(output))
+        self.anomalies += [(event.key, anomaly.kind, anomaly.detail) for anomaly in taken.anomalies]
+
+
+@dataclass
+class Columnar:
+    """The fold over a table whose rows now and then leave and come back as bytes."""
+
+    chunks: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
+    stored: dict[bytes, bytes] = field(default_factory=dict)
+    outputs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    anomalies: list[tuple[str, str, str]] = field(default_factory=list)
+    rejected: list[tuple[str, str]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.table = OrderTable(lambda key, numbers: [self.chunks[key, number] for number in numbers], capacity=1)
+
+    def rows(self, keys: list[bytes]) -> np.ndarray[Any, np.dtype[np.int64]]:
+        for key in dict.fromkeys(keys):
+            if key not in self.table.index:
+                row = self.table.add(key)
+                if key in self.stored:
+                    self.table.put(row, self.stored[key])
+        return self.table.find(keys)
+
+    def take(self, events: list[OrderStatusChanged] | list[ExecutionReport], *, forget: bool) -> None:
+        if not events:
+            return
+        rows = self.rows([event.key.encode() for event in events])
+        records = [msgspec.to_builtins(event) for event in events]
+        if isinstance(events[0], OrderStatusChanged):
+            folded = fold_statuses(self.table, pa.RecordBatch.from_pylist(records, CONSOLIDATED), rows, CONTEXT)
+        else:
+            folded = fold_executions(self.table, pa.RecordBatch.from_pylist(records, EXECUTION), rows, CONTEXT)
+        self.note(folded, [event.key for event in events])
+        assert len(set(folded.rows.tolist())) == len(folded.rows)
+        for row, stored in zip(folded.rows.tolist(), self.table.serialise(folded.rows), strict=True):
+            self.stored[self.table.keys[row]] = stored
+        if forget:
+            self.table.drop(set(rows.tolist()))
+
+    def note(self, folded: Folded, keys: list[str]) -> None:
+        self.chunks.update({(chunk.key, chunk.number): chunk.value for chunk in folded.chunks})
+        for stream, batch, positions in (
+            ("consolidated", folded.consolidated, folded.consolidated_from),
+            ("enriched", folded.enriched, folded.enriched_from),
+        ):
+            batch.validate(full=True)
+            for record, position in zip(batch.to_pylist(), positions.tolist(), strict=True):
+                assert record["key"] == keys[position]
+                self.outputs.setdefault(f"{stream} {record['key']}", []).append(record)
+        self.anomalies += [(keys[position], anomaly.kind, anomaly.detail) for position, anomaly in folded.anomalies]
+        self.rejected += [(keys[position], str(error)) for position, error in folded.rejected]
+
+    def order(self, key: str) -> Order | None:
+        return self.table.order(int(self.rows([key.encode()])[0]))
+
+
+class Odd:
+    """Draws values of an event; unless the event is an odd one, always the first."""
+
+    def __init__(self, draw: st.DrawFn) -> None:
+        self._draw = draw
+        self._odd = draw(st.integers(0, 5)) == 0
+
+    def __call__(self, value: Any, *others: Any) -> Any:
+        return self._draw(st.sampled_from([value] * 6 + list(others))) if self._odd else value
+
+
+@st.composite
+def statuses(draw: st.DrawFn, orders: dict[str, Order]) -> OrderStatusChanged:
+    key, odd = draw(st.sampled_from(KEYS)), Odd(draw)
+    order = orders.get(key)
+    seen = order.statuses_seen if order else None
+    final = order is not None and order.engine_code in ("CANCELED", "REJECTED", "EXPIRED")
+    return OrderStatusChanged(
+        event_type="ORDER_STATUS_CHANGED",
+        occurred_at=odd(1_000_000, 5, 2_000_000, -1),
+        key=odd(key, "A1"),
+        sequence=odd(seen.sequence + 1 if seen else 1, 0, 1, 3, 2**40),
+        source=odd("engine-1", "engine-2"),
+        order=OrderSummary(
+            id=key[3:],
+            parent_id=draw(st.sampled_from([None, key, key])) if key == KEYS[1] else odd(None, "P1", ""),
+            symbol=odd("MSFT", "AAPL", "Ä" * 130),
+            side=odd("BUY" if key == KEYS[0] else "SELL", "SELL_SHORT", "UP"),
+            quantity=odd(1_000, 0, 500, -1),
+        ),
+        status=StatusDetail(
+            code=order.engine_code
+            if final and order and order.engine_code and odd(True, False)
+            else draw(st.sampled_from(["NEW", "NEW", "NEW", "PENDING_CANCEL", "FILLED", "DONE_FOR_DAY"]))
+            if odd(True, False)
+            else odd("CANCELED", "EXPIRED", "REJECTED", "ODD"),
+            reason=draw(st.sampled_from([None, "why"])),
+            filled_quantity=0,
+        ),
+        venue=odd("XNAS", None, "XNYS"),
+        arrival_price=draw(st.sampled_from([100_000_000, None, 0, 7])),
+    )
+
+
+@st.composite
+def executions(draw: st.DrawFn, orders: dict[str, Order], sent: dict[str, list[ExecutionReport]]) -> ExecutionReport:
+    key, odd = draw(st.sampled_from(KEYS)), Odd(draw)
+    before = sent.setdefault(key, [])
+    if before and draw(st.integers(0, 9)) == 0:
+        return draw(st.sampled_from(before))
+    order = orders.get(key)
+    seen = order.executions_seen if order else None
+    quantity = odd(draw(st.sampled_from([1, 3, 20])), 700, 0, -5, 2**62)
+    cumulative = odd(((order.filled if order else 0) + quantity) % 2**62, 7)
+    number = len(before) + 1
+    event = ExecutionReport(
+        event_type="EXECUTION_REPORTED",
+        occurred_at=odd(1_500_000 + number, 3, -3),
+        key=key,
+        sequence=odd(seen.sequence + 1 if seen else 1, 1, 500, -1),
+        source=odd("gateway-1", "gateway-2"),
+        venue=odd(draw(st.sampled_from(["XNAS", "XNYS"])), "DARK"),
+        trade_date=odd(draw(st.sampled_from([DAY + 7, DAY + 20])), DAY - 1, DAY + 2),
+        exec_id=odd(f"E{number}", "E1", "E" * 300),
+        exec_type=odd("TRADE", "NEW", "CANCELED", "TRADE_CANCEL", "REPLACED", "ODD"),
+        ord_status="NEW",
+        symbol="MSFT",
+        side=odd("BUY" if key == KEYS[0] else "SELL", "SELL_SHORT", "UP"),
+        order_quantity=odd(1_000, 400, -1),
+        last_quantity=quantity,
+        last_price=odd(draw(st.sampled_from([100_010_000, 99_990_000, 250_000])), 1, 0, None, 2**61),
+        liquidity=odd(draw(st.sampled_from(["ADDED", "REMOVED", None])), "ROUTED", "DARK"),
+        cum_quantity=cumulative,
+        leaves_quantity=odd(max(0, 1_000 - cumulative), 0, 3),
+        text=odd(None, "so"),
+    )
+    before.append(event)
+    return event
+
+
+Batches = list[tuple[list[OrderStatusChanged], list[ExecutionReport], bool]]
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> tuple[Batches, Scalar]:
+    """Batches of statuses and executions, whether the rows are forgotten after each, and what the rules make of them.
+
+    Each event fits the state before it, unless it is odd: so most are plain, and odd ones come amid them.
+    """
+    scalar, sent = Scalar(), dict[str, list[ExecutionReport]]()
+    batches = []
+    for _ in range(draw(st.integers(1, 5))):
+        some_statuses, some_executions = [], []
+        for _ in range(draw(st.integers(0, 6))):
+            some_statuses.append(draw(statuses(scalar.orders)))
+            scalar.take(some_statuses[-1])
+        for _ in range(draw(st.integers(0, 30))):
+            some_executions.append(draw(executions(scalar.orders, sent)))
+            scalar.take(some_executions[-1])
+        batches.append((some_statuses, some_executions, draw(st.booleans())))
+    return batches, scalar
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(histories())
+def test_the_fold_equals_the_scalar_rules(history: tuple[Batches, Scalar]) -> None:
+    batches, scalar = history
+    columnar = Columnar()
+    for some_statuses, some_executions, forget in batches:
+        columnar.take(some_statuses, forget=forget)
+        columnar.take(some_executions, forget=forget)
+    assert columnar.outputs == scalar.outputs
+    assert sorted(columnar.anomalies) == sorted(scalar.anomalies)
+    assert sorted(columnar.rejected) == sorted(scalar.rejected)
+    for key in KEYS:
+        expected = scalar.orders.get(key)
+        order = columnar.order(key)
+        if expected is None or order is None:
+            assert order is expected
+            continue
+        stored = columnar.stored[key.encode()]
+        moved = len(expected.executions) - len(order.executions)
+        assert order == msgspec.structs.replace(expected, executions=expected.executions[moved:])
+        assert moved == 8 * chunk_count(stored)
+        assert int.from_bytes(stored[:8], "little") == expire_at_ms(expected, CONTEXT)
+
+
+def plain_fill(number: int, *, key: str = KEYS[0], quantity: int = 1, ordered: int = 10**9) -> ExecutionReport:
+    return ExecutionReport(
+        event_type="EXECUTION_REPORTED", occurred_at=number, key=key, sequence=number, source="gateway-1", venue="XNAS",
+        trade_date=DAY, exec_id=f"E{number}", exec_type="TRADE", ord_status="NEW", symbol="MSFT", side="BUY",
+        order_quantity=ordered, last_quantity=quantity, last_price=100_000_000, liquidity="ADDED",
+        cum_quantity=number * quantity, leaves_quantity=ordered - number * quantity,
+    )  # fmt: skip
+
+
+def test_what_a_row_stores_does_not_grow_with_its_fills_and_old_fills_are_still_known() -> None:
+    columnar = Columnar()
+    fills = [plain_fill(number) for number in range(1, 2_001)]
+    columnar.take(fills[:1_000], forget=True)
+    size = len(columnar.stored[KEYS[0].encode()])
+    columnar.take(fills[1_000:], forget=True)
+    assert len(columnar.stored[KEYS[0].encode()]) <= size + 16
+    columnar.take([fills[0], fills[1_234], fills[-1]], forget=False)
+    assert [kind for _, kind, _ in columnar.anomalies] == ["DUPLICATE"] * 3
+    order = columnar.order(KEYS[0])
+    assert order is not None
+    assert order.filled == 2_000
+
+
+def test_a_dropped_row_is_given_to_the_next_key_without_a_trace() -> None:
+    columnar = Columnar()
+    columnar.take([plain_fill(1)], forget=True)
+    columnar.take([plain_fill(1, key=KEYS[1])], forget=False)
+    assert columnar.table.index == {KEYS[1].encode(): 0}
+    assert columnar.anomalies == []
+
+
+def test_an_untouched_batch_folds_to_nothing() -> None:
+    table = OrderTable(lambda key, numbers: [])
+    rows = np.zeros(0, np.int64)
+    assert fold_statuses(table, pa.RecordBatch.from_pylist([], CONSOLIDATED), rows, CONTEXT).consolidated.num_rows == 0
+    assert fold_executions(table, pa.RecordBatch.from_pylist([], EXECUTION), rows, CONTEXT).enriched.num_rows == 0
+
+
+def test_executions_with_equal_hashes_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("operators.model.fold.crc32", lambda data: 7)
+    monkeypatch.setattr("operators.model.order_table.crc32", lambda data: 7)
+    columnar = Columnar()
+    fills = [plain_fill(number) for number in range(1, 30)]
+    columnar.take(fills[:20], forget=True)
+    columnar.take(fills[20:], forget=True)
+    columnar.take(fills, forget=False)
+    order = columnar.order(KEYS[0])
+    assert order is not None
+    assert order.filled == 29
+    assert [kind for _, kind, _ in columnar.anomalies] == ["DUPLICATE"] * 29
+
+
+def test_stored_columns_keep_their_places() -> None:
+    """A row stored by an older version must be readable: append columns behind, and only with a migration."""
+    assert [column.name for column in Column][:19] == [
+        "EXPIRE_AT_MS", "LAST_EVENT_AT", "QUANTITY", "FILLED", "NOTIONAL", "COMMISSION", "TOTAL_FEES", "SEQUENCE",
+        "ARRIVAL_PRICE", "ENGINE_CODE", "VENUE_CODE", "SIDE", "STATUS_SOURCE", "STATUS_SEQUENCE", "EXECUTION_SOURCE",
+        "EXECUTION_SEQUENCE", "RECENT", "CHUNKS", "EXTRA_BYTES",
+    ]  # fmt: skip

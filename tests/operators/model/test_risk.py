@@ -1,0 +1,339 @@
+"""Decisions of pre-trade risk: each check for itself, and the numbering of outcomes."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from config.errors import InvalidRecordError
+from operators.model.events import Breach, OrderIntent, OrderStatusChanged, OrderSummary, RiskOutcome, StatusDetail
+from operators.model.exposure import AccountRisk
+from operators.model.limits import RiskControl, SymbolReference
+from operators.model.risk import on_intent, on_status
+from operators.model.risk_checks import CL_ORD_IDS_KEPT
+
+DOLLAR = 1_000_000
+SECOND = 1_000_000
+
+
+def control(scope: str = "FIRM", **fields: Any) -> RiskControl:
+    values = {"event_type": "RISK_CONTROL", "occurred_at": 0, "sequence": 1, "source": "test", "limits_version": "1"}
+    return RiskControl(key=scope, **(values | fields))
+
+
+FIRM = control(
+    max_order_quantity=1000,
+    max_order_notional=200_000 * DOLLAR,
+    collar_bps=1000,
+    reference_age_max_ms=60_000,
+    max_messages=100,
+    message_window_ms=1000,
+    max_exposure=1_000_000 * DOLLAR,
+)
+MSFT = SymbolReference(
+    event_type="SYMBOL_REFERENCE",
+    occurred_at=0,
+    key="MSFT",
+    sequence=1,
+    source="test",
+    tick=10_000,
+    lot=10,
+    reference_price=400 * DOLLAR,
+)
+
+
+class Desk:
+    """An account with its risk state, fed with requests and statuses."""
+
+    def __init__(self, *controls: RiskControl, symbol: SymbolReference | None = MSFT) -> None:
+        self.controls = {one.key: one for one in (controls or (FIRM,))}
+        self.symbols = {symbol.key: symbol} if symbol else {}
+        self.state: AccountRisk | None = None
+        self.requests = 0
+        self.sequences: dict[str, int] = {}
+
+    def ask(self, order_id: str = "ORD1", **fields: Any) -> RiskOutcome:
+        self.requests += 1
+        values: dict[str, Any] = {
+            "event_type": "ORDER_SUBMITTED",
+            "occurred_at": 1,
+            "key": f"ACC1|{order_id}",
+            "sequence": self.requests,
+            "source": "entry",
+            "account_id": "ACC1",
+            "order_id": order_id,
+            "cl_ord_id": f"C{self.requests}",
+            "user_token": "U",
+            "symbol": "MSFT",
+            "side": "BUY",
+            "quantity": 100,
+            "order_type": "LIMIT",
+            "limit_price": 400 * DOLLAR,
+        }
+        intent = OrderIntent(**(values | fields))
+        self.state, outcome = on_intent(self.state, intent, controls=self.controls, symbols=self.symbols)
+        return outcome
+
+    def replace(self, order_id: str = "ORD1", **fields: Any) -> RiskOutcome:
+        return self.ask(order_id, **({"event_type": "REPLACE_REQUESTED"} | fields))
+
+    def cancel(self, order_id: str = "ORD1", **fields: Any) -> RiskOutcome:
+        return self.ask(order_id, **({"event_type": "CANCEL_REQUESTED"} | fields))
+
+    def say(
+        self, code: str, order_id: str = "ORD1", *, filled: int = 0, quantity: int = 100, side: str = "BUY", **f: Any
+    ) -> tuple[str, ...]:
+        self.sequences[order_id] = f.get("sequence", self.sequences.get(order_id, 0) + 1)
+        leaves = 0 if code in ("FILLED", "CANCELED", "REJECTED", "EXPIRED", "DONE_FOR_DAY") else quantity - filled
+        status = OrderStatusChanged(
+            event_type="ORDER_STATUS_CONSOLIDATED",
+            occurred_at=1,
+            key=f"ACC1|{order_id}",
+            sequence=self.sequences[order_id],
+            source="aggregator",
+            order=OrderSummary(id=order_id, symbol="MSFT", side=side, quantity=quantity),
+            status=StatusDetail(
+                code=code, filled_quantity=filled, leaves_quantity=leaves, avg_price=f.get("price", 400 * DOLLAR)
+            ),
+        )
+        self.state, anomalies = on_status(self.state, status)
+        return anomalies
+
+    @property
+    def reserved(self) -> int:
+        assert self.state is not None
+        return self.state.reserved
+
+    @property
+    def open_notional(self) -> int:
+        assert self.state is not None
+        return self.state.open_notional
+
+
+def with_limits(**fields: Any) -> RiskControl:
+    return msgspec.structs.replace(FIRM, **fields)
+
+
+def checks(outcome: RiskOutcome) -> list[str]:
+    assert (outcome.event_type == "RISK_REJECTED") == bool(outcome.breaches)
+    return [breach.check for breach in outcome.breaches]
+
+
+def test_a_plain_order_is_approved_with_its_intent_and_the_version_of_the_limits() -> None:
+    outcome = Desk().ask()
+    assert (outcome.event_type, outcome.sequence, outcome.limits_version) == ("RISK_APPROVED", 1, "FIRM@1")
+    assert (outcome.intent.order_id, outcome.key, outcome.occurred_at) == ("ORD1", "ACC1|ORD1", 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"symbol": "NONE"}, "UNKNOWN_SYMBOL"),
+        ({"side": "HOLD"}, "INVALID_SIDE"),
+        ({"order_type": "PEGGED"}, "INVALID_ORDER_TYPE"),
+        ({"quantity": 0}, "INVALID_QUANTITY"),
+        ({"quantity": -10}, "INVALID_QUANTITY"),
+        ({"quantity": 105}, "LOT_SIZE"),
+        ({"limit_price": None}, "INVALID_PRICE"),
+        ({"limit_price": 0}, "INVALID_PRICE"),
+        ({"order_type": "STOP", "stop_price": None}, "INVALID_PRICE"),
+        ({"limit_price": 400 * DOLLAR + 1}, "TICK_SIZE"),
+        ({"quantity": 1010, "limit_price": 10_000, "side": "BUY"}, "MAX_ORDER_QUANTITY"),
+        ({"quantity": 510}, "MAX_ORDER_NOTIONAL"),
+        ({"quantity": 510, "order_type": "MARKET", "limit_price": None}, "MAX_ORDER_NOTIONAL"),
+        ({"limit_price": 440_010_000}, "PRICE_COLLAR"),
+        ({"limit_price": 359_990_000, "side": "SELL"}, "PRICE_COLLAR"),
+        ({"occurred_at": 61 * SECOND}, "REFERENCE_STALE"),
+        (
+            {"order_type": "STOP_LIMIT", "stop_price": 300 * DOLLAR, "limit_price": 331 * DOLLAR},
+            "PRICE_COLLAR",
+        ),
+    ],
+    ids=str,
+)
+def test_each_check_rejects_what_it_is_for(fields: dict[str, Any], expected: str) -> None:
+    assert checks(Desk().ask(**fields)) == [expected]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"limit_price": 440 * DOLLAR},
+        {"limit_price": 360 * DOLLAR, "side": "SELL"},
+        {"limit_price": 10_000},
+        {"quantity": 500},
+        {"occurred_at": 60 * SECOND},
+        {"order_type": "MARKET", "limit_price": None},
+        {"order_type": "STOP", "limit_price": None, "stop_price": 700 * DOLLAR},
+        {"side": "SELL_SHORT_EXEMPT"},
+    ],
+    ids=str,
+)
+def test_what_is_just_within_the_limits_passes(fields: dict[str, Any]) -> None:
+    assert checks(Desk().ask(**fields)) == []
+
+
+def test_every_breach_is_reported_with_limit_current_and_attempted() -> None:
+    outcome = Desk().ask(quantity=1005, limit_price=500 * DOLLAR)
+    assert outcome.breaches == [
+        Breach(check="LOT_SIZE", scope="SYMBOL:MSFT", limit=10.0, attempted=1005.0),
+        Breach(check="MAX_ORDER_QUANTITY", scope="FIRM", limit=1000.0, attempted=1005.0),
+        Breach(check="MAX_ORDER_NOTIONAL", scope="FIRM", limit=200_000.0, attempted=502_500.0),
+        Breach(check="PRICE_COLLAR", scope="FIRM", limit=440.0, current=400.0, attempted=500.0),
+    ]
+    assert {breach.severity for breach in outcome.breaches} == {"HARD"}
+
+
+def test_a_missing_reference_fails_closed_for_limit_and_market_orders() -> None:
+    desk = Desk(symbol=msgspec.structs.replace(MSFT, reference_price=None))
+    assert checks(desk.ask()) == ["REFERENCE_MISSING"]
+    assert checks(desk.ask(order_type="MARKET", limit_price=None)) == ["REFERENCE_MISSING"]
+
+
+@pytest.mark.parametrize("fields", [{"tick": 0}, {"lot": 0}])
+def test_a_broken_reference_record_fails_closed(fields: dict[str, int]) -> None:
+    assert checks(Desk(symbol=msgspec.structs.replace(MSFT, **fields)).ask()) in (["TICK_SIZE"], ["LOT_SIZE"])
+
+
+def test_missing_limits_fail_closed_and_are_named() -> None:
+    desk = Desk()
+    desk.controls = {}
+    outcome = desk.ask()
+    assert set(checks(outcome)) == {"LIMITS_MISSING"}
+    assert len(outcome.breaches) == 6
+    assert outcome.limits_version == "NONE"
+    only_one = Desk(with_limits(max_exposure=None)).ask()
+    assert [(one.check, one.scope) for one in only_one.breaches] == [("LIMITS_MISSING", "FIRM/MAX_EXPOSURE")]
+
+
+@pytest.mark.parametrize("scope", ["FIRM", "ACCOUNT:ACC1", "SYMBOL:MSFT"])
+def test_a_halted_scope_rejects_new_and_replace_and_lets_cancels_pass(scope: str) -> None:
+    desk = Desk()
+    desk.ask()
+    halted = with_limits(trading_state="HALTED") if scope == "FIRM" else control(scope, trading_state="HALTED")
+    desk.controls[scope] = halted
+    outcome = desk.ask("ORD2")
+    assert [(one.check, one.scope) for one in outcome.breaches] == [("TRADING_HALTED", scope)]
+    assert checks(desk.replace(quantity=50)) == ["TRADING_HALTED"]
+    assert checks(desk.cancel()) == []
+
+
+def test_reducing_lets_only_pass_what_cannot_exceed_the_position() -> None:
+    desk = Desk()
+    desk.ask()
+    desk.say("FILLED", filled=100)
+    desk.controls["FIRM"] = with_limits(trading_state="REDUCING")
+    assert checks(desk.ask("ORD2")) == ["TRADING_REDUCING"]
+    assert checks(desk.ask("ORD3", side="SELL", quantity=110)) == ["TRADING_REDUCING"]
+    assert checks(desk.ask("ORD4", side="SELL", quantity=60)) == []
+    assert checks(desk.ask("ORD5", side="SELL", quantity=50)) == ["TRADING_REDUCING"]
+    assert checks(desk.ask("ORD6", side="SELL", quantity=40)) == []
+    assert checks(desk.replace("ORD4", side="SELL", quantity=70)) == ["TRADING_REDUCING"]
+
+
+def test_a_cl_ord_id_is_used_once_per_account_also_by_a_request_that_was_rejected_or_a_cancel() -> None:
+    desk = Desk()
+    desk.ask(cl_ord_id="A")
+    assert checks(desk.ask("ORD2", cl_ord_id="A")) == ["DUPLICATE_CL_ORD_ID"]
+    desk.cancel(cl_ord_id="B")
+    assert checks(desk.ask("ORD3", cl_ord_id="B")) == ["DUPLICATE_CL_ORD_ID"]
+    desk.ask("ORD4", cl_ord_id="D", quantity=0)
+    assert checks(desk.ask("ORD5", cl_ord_id="D")) == ["DUPLICATE_CL_ORD_ID"]
+
+
+def test_the_memory_of_cl_ord_ids_is_bounded_by_number() -> None:
+    desk = Desk(with_limits(max_messages=10**6))
+    for number in range(CL_ORD_IDS_KEPT):
+        desk.cancel("X", cl_ord_id=f"N{number}")
+    assert checks(desk.ask("ORD1", cl_ord_id="N0", quantity=100)) == ["DUPLICATE_CL_ORD_ID"]
+    assert checks(desk.ask("ORD2", cl_ord_id="N1")) == []
+
+
+def test_an_approved_order_id_is_not_taken_again_and_a_rejected_one_may_be() -> None:
+    desk = Desk()
+    desk.ask(quantity=0)
+    assert checks(desk.ask()) == []
+    assert checks(desk.ask()) == ["DUPLICATE_ORDER"]
+    assert desk.reserved == 100 * 400 * DOLLAR
+
+
+def test_message_rate_rolls_over_event_time_and_exempts_cancels() -> None:
+    desk = Desk(with_limits(max_messages=2, message_window_ms=1000))
+    assert checks(desk.ask("A", occurred_at=0)) == []
+    assert checks(desk.ask("B", occurred_at=900_000)) == []
+    rejected = desk.ask("C", occurred_at=999_999)
+    assert rejected.breaches == [Breach(check="MESSAGE_RATE", scope="FIRM", limit=2.0, current=2.0, attempted=3.0)]
+    assert checks(desk.cancel("B", occurred_at=999_999)) == []
+    assert checks(desk.ask("D", occurred_at=1_000_000)) == []
+    assert checks(desk.ask("E", occurred_at=1_000_001)) == ["MESSAGE_RATE"]
+
+
+def test_the_strictest_of_several_rates_holds_whatever_their_windows() -> None:
+    desk = Desk(
+        with_limits(max_messages=3, message_window_ms=10_000),
+        control("ACCOUNT:ACC1", max_messages=1, message_window_ms=100),
+    )
+    assert checks(desk.ask("A", occurred_at=0)) == []
+    assert [one.scope for one in desk.ask("B", occurred_at=50_000).breaches] == ["ACCOUNT:ACC1"]
+    assert checks(desk.ask("C", occurred_at=200_000)) == []
+    assert checks(desk.ask("D", occurred_at=400_000)) == []
+    assert [one.scope for one in desk.ask("E", occurred_at=600_000).breaches] == ["FIRM"]
+
+
+def test_exposure_counts_open_orders_and_positions_and_lets_pass_what_lowers_it() -> None:
+    desk = Desk(with_limits(max_exposure=100_000 * DOLLAR))
+    assert checks(desk.ask("A")) == []
+    assert checks(desk.ask("B")) == []
+    rejected = desk.ask("C")
+    assert rejected.breaches == [
+        Breach(check="MAX_EXPOSURE", scope="FIRM", limit=100_000.0, current=80_000.0, attempted=120_000.0)
+    ]
+    desk.say("FILLED", "A", filled=100)
+    assert checks(desk.ask("D")) == ["MAX_EXPOSURE"]
+    assert checks(desk.ask("E", side="SELL")) == []
+    desk.say("CANCELED", "B")
+    desk.say("FILLED", "E", filled=100, side="SELL")
+    assert (desk.reserved, desk.open_notional) == (0, 0)
+    assert checks(desk.ask("F")) == []
+
+
+def test_a_rejected_request_reserves_nothing() -> None:
+    desk = Desk()
+    desk.ask(quantity=1010)
+    assert desk.reserved == 0
+
+
+def test_outcomes_of_an_order_are_numbered_without_gaps_whatever_was_decided() -> None:
+    desk = Desk()
+    outcomes = [desk.ask(), desk.replace(quantity=200), desk.replace(quantity=10**6), desk.cancel()]
+    desk.say("CANCELED")
+    outcomes.append(desk.cancel())
+    assert [outcome.sequence for outcome in outcomes] == [1, 2, 3, 4, 5]
+    assert desk.ask("ORD2").sequence == 1
+
+
+def test_a_replace_needs_an_open_order_of_the_same_symbol_and_side() -> None:
+    desk = Desk()
+    assert checks(desk.replace()) == ["UNKNOWN_ORDER"]
+    desk.ask()
+    assert checks(desk.replace(side="SELL")) == ["CHANGED_TERMS"]
+    desk.say("FILLED", filled=100)
+    assert checks(desk.replace(quantity=200)) == ["UNKNOWN_ORDER"]
+
+
+def test_the_state_given_is_not_changed() -> None:
+    desk = Desk()
+    desk.ask()
+    before = msgspec.msgpack.encode(desk.state)
+    kept = desk.state
+    desk.ask("ORD2")
+    desk.say("PARTIALLY_FILLED", filled=10)
+    assert msgspec.msgpack.encode(kept) == before
+
+
+@pytest.mark.parametrize(
+    "fields", [{"event_type": "ORDER_STATUS_CHANGED"}, {"key": "ACC2|ORD1"}, {"account_id": "A|B"}, {"order_id": ""}]
+)
+def test_what_cannot_be_decided_at_all_is_a_bad_record(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRecordError):
+        Desk().ask(**fields)
