@@ -68,9 +68,9 @@ _TABLE = (
     _events("orders.status", "OrderStatusChanged"),
     _events("orders.executions", "ExecutionReport"),
     _events("orders.enrichment", "OrderEnriched"),
+    _events("orders.milestones", "Milestone"),
     _reference("risk.controls", "RiskControl", key="FIRM, ACCOUNT:<accountId> or SYMBOL:<symbol>"),
     _reference("reference.symbols", "SymbolReference", key="symbol"),
-    _reference("reference.fees", "FeeTable", key="id of the fee table"),
     _events(DEAD_LETTER_TOPIC, None, key="that of the failed record", retention_days=30),
 )
 

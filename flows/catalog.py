@@ -11,9 +11,9 @@ import msgspec
 
 import config
 from config.topics import TOPICS
-from operators.model import events
+from operators.model import events, limits, milestones
 from operators.registry import Operator
-from operators.steps import join
+from operators.steps import dashboard, join, positions, risk, timeline
 
 SCHEMA_FOLDER: Final = Path(config.__file__).parent / "schemas"
 """The versioned schemas that ship with the product."""
@@ -26,12 +26,18 @@ _EVENTS: Mapping[str, type[msgspec.Struct]] = {
         events.OrderStatusChanged,
         events.ExecutionReport,
         events.OrderEnriched,
+        milestones.Milestone,
+        limits.RiskControl,
+        limits.SymbolReference,
     )
 }
 
 EVENT_TYPES: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
-    {topic.name: _EVENTS[topic.schema] for topic in TOPICS.values() if topic.schema in _EVENTS}
+    {topic.name: _EVENTS[topic.schema] for topic in TOPICS.values() if topic.schema is not None}
 )
 """Event type by topic."""
 
-OPERATORS: Mapping[str, Operator] = MappingProxyType({operator.spec.name: operator for operator in (join.OPERATOR,)})
+OPERATORS: Mapping[str, Operator] = MappingProxyType(
+    {module.OPERATOR.spec.name: module.OPERATOR for module in (risk, join, positions, timeline, dashboard)}
+)
+"""The operators by name."""

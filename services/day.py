@@ -56,7 +56,7 @@ class Day:
 
     orders: int
     seed: int = 1
-    date: date = field(default=date(2026, 3, 2))
+    date: date = date(2026, 6, 11)
     accounts: int = 200
     instruments: Sequence[Instrument] = field(default_factory=load_instruments)
     order_prefix: str = "ORD"

@@ -8,7 +8,7 @@ when a message gets onto its topic, which may be long after the event, out of or
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from random import Random
 from typing import Any, Literal
@@ -168,5 +168,4 @@ def _delayed_last(fills: tuple[Fill, ...], random: Random, canceled: int) -> tup
     last = fills[-1]
     published = canceled + random.randrange(50 * _MS, 500 * _MS)
     resent = None if last.resent is None else published + random.randrange(_MS, _SECOND)
-    late = Fill(last.ordinal, last.venue, last.quantity, last.price, last.at, published, resent, last.liquidity)
-    return (*fills[:-1], late)
+    return (*fills[:-1], replace(last, published=published, resent=resent))

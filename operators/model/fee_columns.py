@@ -33,48 +33,64 @@ class _Spread:
         return result if isinstance(self.denominator, int) and self.denominator == 1 else result // self.denominator
 
 
+@dataclass(frozen=True, slots=True)
 class FillRates:
-    """The rates for each of many fills, and which fills have none."""
+    """The rates for each of many fills, and which fills have none (their results mean nothing)."""
 
-    def __init__(self, schedule: FeeSchedule, trade_dates: Ints, venues: Ints, names: Sequence[str | None]) -> None:
-        if (trade_dates == trade_dates[:1]).all():
+    tables: Sequence[Rates]
+    of: Ints
+    """Index of each fill's table."""
+    covered: Flags
+
+    @staticmethod
+    def read(schedule: FeeSchedule, trade_dates: Ints, venues: Ints, names: Sequence[str | None]) -> FillRates:
+        """The rates of at least one fill, by trade date and by number of the venue among the names."""
+        if (trade_dates == trade_dates[0]).all():
             days, day_of = trade_dates[:1], np.zeros(len(trade_dates), np.int64)
         else:
             days, day_of = np.unique(trade_dates, return_inverse=True)
         pair = day_of * len(names) + venues
-        present = np.flatnonzero(np.bincount(pair, minlength=1))
-        tables = [_rates(schedule, int(days[p // len(names)]), names[p % len(names)] or "") for p in present.tolist()]
-        place = np.zeros(len(days) * len(names) + 1, np.int64)
+        present = np.flatnonzero(np.bincount(pair))
+        found = [_rates(schedule, int(days[p // len(names)]), names[p % len(names)] or "") for p in present.tolist()]
+        place = np.zeros(len(days) * len(names), np.int64)
         place[present] = np.arange(len(present))
-        self._of = place[pair]
-        self._tables = [table for table in tables if table is not None]
-        self.covered: Flags = np.array([table is not None for table in tables], np.bool_)[self._of]
-        filler = self._tables[0] if self._tables else Rates(None, None, None, None, None)
-        self._rows = [table or filler for table in tables]
-        self.has = filler
+        filler = next((rates for rates in found if rates is not None), Rates(None, None, None, None, None))
+        of = place[pair]
+        covered = np.array([rates is not None for rates in found], np.bool_)[of]
+        return FillRates([rates or filler for rates in found], of, covered)
 
-    def take(self, events: Ints) -> FillRates:
+    @property
+    def has(self) -> Rates:
+        """Some of the rates: a section is None in either all or none of them."""
+        return self.tables[0]
+
+    def take(self, fills: Ints) -> FillRates:
         """The rates of some of the fills."""
-        taken = object.__new__(FillRates)
-        taken.__dict__.update(self.__dict__, _of=self._of[events], covered=self.covered[events])
-        return taken
+        return FillRates(self.tables, self.of[fills], self.covered[fills])
 
-    def units_max(self) -> int:
-        """Below this filled quantity and notional nothing overflows 64 bits, sums of all kinds of fees included."""
-        numerators = [1]
-        for rates in self._tables:
-            commission, taf = rates.commission, rates.taf
-            numerators += (
-                [commission.per_share.numerator, commission.maximum_of_notional.numerator] if commission else []
-            )
-            numerators += [taf.per_share.numerator, taf.per_share.denominator] if taf else []
-            numerators += [rate.numerator for rate in (rates.sec, rates.cat) if rate]
-            numerators += [rate.numerator for rate in (rates.venue or {}).values()]
-        return INT64_MAX // 16 // max(abs(numerator) for numerator in numerators)
+    def maxima(self) -> tuple[int, int]:
+        """Up to this filled quantity and this notional no fee and no sum of fees overflows 64 bits."""
+        per_share, of_notional = [1], [1]
+        for rates in self.tables:
+            if rates.commission:
+                per_share.append(rates.commission.per_share.numerator)
+                of_notional.append(rates.commission.maximum_of_notional.numerator)
+            if rates.taf:
+                per_share.append(rates.taf.per_share.numerator)
+                of_notional.append(
+                    rates.taf.per_share.denominator
+                )  # a price, at most the notional, is multiplied by it
+            if rates.sec:
+                of_notional.append(rates.sec.numerator)
+            if rates.cat:
+                per_share.append(rates.cat.numerator)
+            per_share += [rate.numerator for rate in (rates.venue or {}).values()]
+        limit = INT64_MAX // 16
+        return limit // max(map(abs, per_share)), limit // max(map(abs, of_notional))
 
     def commission(self, filled: Ints, notional: Ints) -> Ints:
         """Of each order so far."""
-        tables = [rates.commission for rates in self._rows]
+        tables = [rates.commission for rates in self.tables]
         per_share = self._spread([table.per_share if table else _FREE for table in tables])
         maximum = self._spread([table.maximum_of_notional if table else _FREE for table in tables])
         minimum = self._spread([Rate(table.minimum if table else 0, 1) for table in tables]).numerator
@@ -82,7 +98,7 @@ class FillRates:
 
     def taf(self, quantity: Ints, price: Ints) -> Ints:
         """Of each trade, as if it were a sell."""
-        tables = [rates.taf for rates in self._rows]
+        tables = [rates.taf for rates in self.tables]
         per_share = self._spread([table.per_share if table else _FREE for table in tables])
         cap = self._spread([Rate(table.cap if table else 0, 1) for table in tables]).numerator
         fee = np.minimum(per_share.of(quantity), cap)
@@ -90,29 +106,29 @@ class FillRates:
 
     def sec(self, notional: Ints) -> Ints:
         """Of each trade, as if it were a sell."""
-        return self._spread([rates.sec or _FREE for rates in self._rows]).of(notional)
+        return self._spread([rates.sec or _FREE for rates in self.tables]).of(notional)
 
     def cat(self, quantity: Ints) -> Ints:
         """Of each trade."""
-        return self._spread([rates.cat or _FREE for rates in self._rows]).of(quantity)
+        return self._spread([rates.cat or _FREE for rates in self.tables]).of(quantity)
 
     def venue(self, quantity: Ints, liquidity: Ints) -> tuple[Ints, Flags]:
         """Of each trade, 0 without a liquidity flag, and whether the venue has a fee for the flag."""
-        flags = [[(rates.venue or {}).get(flag or "") for flag in LIQUIDITIES] for rates in self._rows]
+        flags = [[(rates.venue or {}).get(flag or "") for flag in LIQUIDITIES] for rates in self.tables]
         listed = np.array([[rate is not None or i == 0 for i, rate in enumerate(row)] for row in flags], np.bool_)
         numerators = np.array([[rate.numerator if rate else 0 for rate in row] for row in flags], np.int64)
         denominators = np.array([[rate.denominator if rate else 1 for rate in row] for row in flags], np.int64)
-        fee = quantity * numerators[self._of, liquidity]
+        fee = quantity * numerators[self.of, liquidity]
         if (denominators != 1).any():
-            fee //= denominators[self._of, liquidity]
-        return fee, listed[self._of, liquidity] | (self.has.venue is None)
+            fee //= denominators[self.of, liquidity]
+        return fee, listed[self.of, liquidity] | (self.has.venue is None)
 
     def _spread(self, rates: Sequence[Rate]) -> _Spread:
         if all(rate == rates[0] for rate in rates):
             return _Spread(*rates[0])
         numerators = np.array([rate.numerator for rate in rates], np.int64)
         denominators = np.array([rate.denominator for rate in rates], np.int64)
-        return _Spread(numerators[self._of], denominators[self._of])
+        return _Spread(numerators[self.of], denominators[self.of])
 
 
 def _rates(schedule: FeeSchedule, trade_date: int, venue: str) -> Rates | None:

@@ -68,6 +68,8 @@ ENTRY_HEAD: Final = np.dtype(
 )
 """What an execution's entry starts with; then come the venue and the execId, whose lengths are the last two fields."""
 _HEAD: Final = struct.Struct("<qqBiBB")
+HASH_FLAG: Final = 1 << 32
+"""Set in every hash, so that 0 marks a free place."""
 IDENTITY_AT: Final = 17
 """From here on two entries are equal if and only if they tell of the same execution."""
 
@@ -363,13 +365,13 @@ def identity_bytes(identity: Identity) -> bytes:
 
 
 def hash_of(entry: bytes) -> int:
-    """A number that differs for most executions and is equal for equal ones; never 0, which marks a free place."""
+    """A number that differs for most executions and is equal for equal ones."""
     return hash_identity(entry[IDENTITY_AT:])
 
 
 def hash_identity(identity: bytes) -> int:
     """The hash of the identity part of an entry."""
-    return crc32(identity) | 1 << 32
+    return crc32(identity) | HASH_FLAG
 
 
 def split(entries: bytes) -> Iterator[bytes]:

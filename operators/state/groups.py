@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,10 @@ class GroupStores:
     Values put during epoch N stay in memory until `epoch_began` is called for a newer one: by then N is committed
     everywhere. They may stay longer (`flush_interval_s`), so that a key that changes often is written once; the
     changelog has them, and the stored position says from where to read it.
+
+    A position is stored in two steps. After a flush the changelog's ends are asked for; they are stored once a later
+    epoch with changes of this process was committed. That commit proves that no successor had begun to write when the
+    ends were asked for: a paused process that wakes must not note an end that covers what only its successor has.
     """
 
     def __init__(
@@ -42,20 +47,24 @@ class GroupStores:
         self._unflushed: dict[int, dict[bytes, bytes | None]] = {}
         self._unflushed_count = 0
         self._stream_time_ms: dict[int, int] = {}
-        self._flushed_at_s = self._positioned_at_s = time.monotonic()
+        self._flushed_at_s = self._asked_at_s = time.monotonic()
+        self._asked_ends: Mapping[int, int] = {}
+        self._proven_ends: Mapping[int, int] = {}
+        self._changed_since_asked = False
         self._admin: Admin | None = None
 
     def ensure(self, groups: Iterable[int]) -> list[int]:
         """Opens the groups not open yet and brings them up to their changelogs, all at once; which ones these were."""
         missing = [group for group in groups if group not in self._stores]
         if missing:
-            opened = {
-                TopicPartition(self.changelog, group): KeyGroupStore(
-                    self._directory / f"{group:03d}", changelog=self.changelog
-                )
-                for group in missing
-            }
-            catch_up(self._log, self._client_id, opened, self._on_progress)
+            with ExitStack() as undo:
+                opened: dict[TopicPartition, KeyGroupStore] = {}
+                for group in missing:
+                    store = KeyGroupStore(self._directory / f"{group:03d}", changelog=self.changelog)
+                    undo.callback(store.close)
+                    opened[TopicPartition(self.changelog, group)] = store
+                catch_up(self._log, self._client_id, opened, self._on_progress)
+                undo.pop_all()
             for tp, store in opened.items():
                 self._stores[tp.partition] = store
                 self._unflushed[tp.partition] = {}
@@ -82,6 +91,7 @@ class GroupStores:
         """Values of the present epoch; None forgets a key."""
         self._unflushed[group].update(zip(keys, values, strict=True))
         self._unflushed_count += len(keys)
+        self._changed_since_asked = True
 
     def due(self, group: int, until_ms: int, limit: int, *, wall: bool = False) -> list[tuple[int, bytes]]:
         """Keys whose due time has come, as of the last flush."""
@@ -101,21 +111,26 @@ class GroupStores:
 
     def epoch_began(self) -> None:
         """To be called at the first sight of a newer epoch, before anything of it is put: flushes if it is time."""
+        self._prove()
         now = time.monotonic()
         if now - self._flushed_at_s >= self._flush_interval_s or self._unflushed_count > UNFLUSHED_MAX:
-            self._flush(positions=now - self._positioned_at_s >= self._position_interval_s)
+            self._flush()
             self._flushed_at_s = now
+            if now - self._asked_at_s >= self._position_interval_s:
+                self._asked_ends, self._asked_at_s, self._changed_since_asked = self._ends(), now, False
 
-    def _flush(self, *, positions: bool) -> None:
-        ends = self._ends() if positions else {}
+    def _prove(self) -> None:
+        """Takes the ends asked for as positions if everything put since is committed and there was something."""
+        if self._asked_ends and self._changed_since_asked:
+            self._proven_ends, self._asked_ends = self._asked_ends, {}
+
+    def _flush(self) -> None:
         for group, changes in self._unflushed.items():
-            end = ends.get(group)
+            end = self._proven_ends.get(group)
             if changes or end is not None:
                 self._stores[group].write(changes, position=end, stream_time_ms=self._stream_time_ms[group])
                 self._unflushed[group] = {}
-        self._unflushed_count = 0
-        if positions:
-            self._positioned_at_s = time.monotonic()
+        self._unflushed_count, self._proven_ends = 0, {}
 
     def _ends(self) -> Mapping[int, int]:
         """The committed end of each group's changelog; nothing if the log does not answer, and then it is asked later."""
@@ -137,10 +152,12 @@ class GroupStores:
 
     def close(self, *, committed: bool) -> None:
         """Closes every store; `committed` says that all that was put is committed and may be flushed first."""
-        if committed:
-            self._flush(positions=True)
-        for store in self._stores.values():
-            store.close()
+        with ExitStack() as stack:
+            if self._admin is not None:
+                stack.callback(self._admin.close)
+            for store in self._stores.values():
+                stack.callback(store.close)
+            if committed:
+                self._prove()
+                self._flush()
         self._stores.clear()
-        if self._admin is not None:
-            self._admin.close()

@@ -21,6 +21,7 @@ HEADER_BYTES: Final = 5
 _MEMO_MAX: Final = 1_000
 _MICROS_PER_MS: Final = 1_000
 _KEY_FIELD: Final = "key"
+_NUL: Final = b"\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Decoder:
         decoded = self._codec.decode(source.topic, values)
         dead = [self._on_error(dead_letter(records[i], step="decode", error=error)) for i, error in decoded.bad]
         rows, batch = decoded.rows, decoded.batch
-        unkeyed = [i for i in rows.tolist() if not keys[i] or len(keys[i] or b"") > KEY_BYTES_MAX]
+        unkeyed = [i for i in rows.tolist() if not _is_state_key(keys[i])]
         keep = np.ones(len(rows), np.bool_)
         if unkeyed:
             dead += [self._on_error(dead_letter(records[i], step="decode", error=_key_error(keys[i]))) for i in unkeyed]
@@ -126,9 +127,15 @@ class Decoder:
         return Columns(source.topic, batch, own, own, partitions, times, Origin(records))
 
 
+def _is_state_key(key: bytes | None) -> bool:
+    return bool(key) and len(key) <= KEY_BYTES_MAX and _NUL not in key  # type: ignore[arg-type,operator] # not None here
+
+
 def _key_error(key: bytes | None) -> InvalidRecordError:
     if not key:
         return InvalidRecordError("the record has no key; it must be accountId|orderId")
+    if _NUL in key:
+        return InvalidRecordError(f"the key {key!r} has a NUL, which separates what is stored beside a state")
     return InvalidRecordError(f"the key has {len(key)} bytes; at most {KEY_BYTES_MAX} can be kept as state")
 
 

@@ -109,6 +109,25 @@ def test_restarts_at_any_point_neither_lose_nor_repeat(
     assert identities(read_all(topic)) == identities(expected)
 
 
+class StopAfter(threading.Event):
+    """Is set once it was asked so many times."""
+
+    def __init__(self, times: int) -> None:
+        super().__init__()
+        self._left = times
+
+    def is_set(self) -> bool:
+        self._left -= 1
+        return self._left < 0
+
+
+def test_a_service_runs_until_it_is_told_to_stop(log: Log, codec: Codec, decide: Any, read_all: ReadAll) -> None:
+    decide([outcome(intent) for intent in intents(Day(20, SEED))])
+    engine = OrderEngine(log, codec, seed=SEED)
+    engine.run(StopAfter(5), timeout_s=0.0)
+    assert len(read_all("orders.status")) == sum(topic == "orders.status" for topic, _ in generate_events(20, SEED))
+
+
 def test_a_zombie_engine_fails_and_publishes_nothing(log: Log, codec: Codec, decide: Any, read_all: ReadAll) -> None:
     decide([outcome(intent) for intent in intents(Day(20, SEED))])
     zombie = OrderEngine(log, codec, seed=SEED)

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from config.errors import InvalidRecordError
 from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusChanged, OrderSummary, StatusDetail
 from operators.model.fees import parse_schedule
-from operators.model.fold import Folded, fold_executions, fold_statuses
+from operators.model.fold import fold_executions, fold_statuses
+from operators.model.folded import Folded
 from operators.model.order_columns import CONSOLIDATED
 from operators.model.order_table import Column, OrderTable, chunk_count
 from operators.model.orders import Context, Order, expire_at_ms, on_execution, on_status
@@ -290,15 +291,15 @@ def test_a_dropped_row_is_given_to_the_next_key_without_a_trace() -> None:
 
 
 def test_an_untouched_batch_folds_to_nothing() -> None:
-    table = OrderTable(lambda key, numbers: [])
+    table = OrderTable(lambda *_: [])
     rows = np.zeros(0, np.int64)
     assert fold_statuses(table, pa.RecordBatch.from_pylist([], CONSOLIDATED), rows, CONTEXT).consolidated.num_rows == 0
     assert fold_executions(table, pa.RecordBatch.from_pylist([], EXECUTION), rows, CONTEXT).enriched.num_rows == 0
 
 
 def test_executions_with_equal_hashes_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("operators.model.fold.crc32", lambda data: 7)
-    monkeypatch.setattr("operators.model.order_table.crc32", lambda data: 7)
+    monkeypatch.setattr("operators.model.fold_fills.crc32", lambda _: 7)
+    monkeypatch.setattr("operators.model.order_table.crc32", lambda _: 7)
     columnar = Columnar()
     fills = [plain_fill(number) for number in range(1, 30)]
     columnar.take(fills[:20], forget=True)
@@ -317,3 +318,16 @@ def test_stored_columns_keep_their_places() -> None:
         "ARRIVAL_PRICE", "ENGINE_CODE", "VENUE_CODE", "SIDE", "STATUS_SOURCE", "STATUS_SEQUENCE", "EXECUTION_SOURCE",
         "EXECUTION_SEQUENCE", "RECENT", "CHUNKS", "EXTRA_BYTES",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("price", [10**6, 10**12, 10**14, 3 * 10**15])
+def test_amounts_near_64_bits_are_as_exact_as_small_ones(price: int) -> None:
+    scalar, columnar = Scalar(), Columnar()
+    fills = [
+        msgspec.structs.replace(plain_fill(number, quantity=999), last_price=price, side="SELL") for number in (1, 2)
+    ]
+    for event in fills:
+        scalar.take(event)
+    columnar.take(fills, forget=False)
+    assert (columnar.outputs, columnar.rejected) == (scalar.outputs, scalar.rejected)
+    assert columnar.order(KEYS[0]) == scalar.orders[KEYS[0]]

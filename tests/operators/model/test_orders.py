@@ -148,7 +148,8 @@ def test_an_execution_before_the_first_status_opens_the_order_and_the_status_fil
     steps = play(fill(1, 100, 100), status("NEW", 1, order={"parent_id": "ORD0"}))
     assert codes(steps) == ["PARTIALLY_FILLED", "PARTIALLY_FILLED"]
     first, second = steps[0].outputs[1], steps[1].outputs[0]
-    assert isinstance(first, OrderEnriched) and first.slippage_bps is None
+    assert isinstance(first, OrderEnriched)
+    assert first.slippage_bps is None
     assert isinstance(second, OrderStatusChanged)
     assert (second.order.parent_id, second.arrival_price, second.sequence) == ("ORD0", 100_000_000, 2)
 
@@ -162,7 +163,8 @@ def test_a_repeated_execution_does_nothing_and_is_counted() -> None:
 @pytest.mark.parametrize("change", [{"venue": "XNYS"}, {"trade_date": 20_001}])
 def test_an_exec_id_is_unique_only_within_venue_and_trade_date(change: dict[str, object]) -> None:
     steps = play(fill(1, 100, 100), fill(1, 100, 200, sequence=2, **change))
-    assert steps[-1].order is not None and steps[-1].order.filled == 200
+    assert steps[-1].order is not None
+    assert steps[-1].order.filled == 200
 
 
 def test_executions_that_were_moved_out_are_asked_for() -> None:
@@ -212,12 +214,14 @@ def test_filled_more_than_ordered_counts_and_is_an_anomaly() -> None:
 def test_what_the_venue_reports_against_its_fills_is_an_anomaly(change: dict[str, object]) -> None:
     steps = play(status("NEW", 1), fill(1, 100, 100, **change))
     assert kinds(steps) == [AnomalyKind.CUM_MISMATCH]
-    assert steps[1].order is not None and steps[1].order.filled == 100
+    assert steps[1].order is not None
+    assert steps[1].order.filled == 100
 
 
 def test_an_execution_out_of_order_counts() -> None:
     steps = play(fill(2, 100, 200), fill(1, 100, 100))
-    assert steps[1].order is not None and steps[1].order.filled == 200
+    assert steps[1].order is not None
+    assert steps[1].order.filled == 200
     assert AnomalyKind.OUT_OF_ORDER in kinds(steps)
 
 
@@ -232,7 +236,8 @@ def test_a_cancel_by_the_venue_shows_once() -> None:
 def test_an_acknowledgement_of_the_venue_changes_nothing() -> None:
     steps = play(fill(1, 0, 0, exec_type="NEW", last_price=None))
     assert steps[0].outputs == ()
-    assert steps[0].order is not None and steps[0].order.code is None
+    assert steps[0].order is not None
+    assert steps[0].order.code is None
 
 
 def test_a_bust_is_not_silent() -> None:
@@ -246,9 +251,11 @@ def test_a_pending_cancel_shows_over_fills() -> None:
 
 def test_the_arrival_price_stays_what_it_first_was() -> None:
     order = play(status("NEW", 1), status("NEW", 2, arrival_price=5))[-1].order
-    assert order is not None and order.arrival_price == 100_000_000
+    assert order is not None
+    assert order.arrival_price == 100_000_000
     order = play(status("NEW", 1, arrival_price=0), status("NEW", 2))[-1].order
-    assert order is not None and order.arrival_price == 100_000_000
+    assert order is not None
+    assert order.arrival_price == 100_000_000
 
 
 @pytest.mark.parametrize(
@@ -287,8 +294,10 @@ def test_a_total_beyond_64_bits_is_refused() -> None:
 
 def test_only_a_closed_order_expires() -> None:
     opened, closed = play(status("NEW", 1, occurred_at=5_000_000), status("CANCELED", 2, occurred_at=6_000_000))
-    assert opened.order is not None and expire_at_ms(opened.order, CONTEXT) == FOREVER_MS
-    assert closed.order is not None and expire_at_ms(closed.order, CONTEXT) == 6_000 + CONTEXT.retention_ms
+    assert opened.order is not None
+    assert expire_at_ms(opened.order, CONTEXT) == FOREVER_MS
+    assert closed.order is not None
+    assert expire_at_ms(closed.order, CONTEXT) == 6_000 + CONTEXT.retention_ms
 
 
 def test_a_source_has_the_same_number_everywhere() -> None:

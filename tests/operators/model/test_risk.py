@@ -246,6 +246,7 @@ def test_the_memory_of_cl_ord_ids_is_bounded_by_number() -> None:
     for number in range(CL_ORD_IDS_KEPT):
         desk.cancel("X", cl_ord_id=f"N{number}")
     assert checks(desk.ask("ORD1", cl_ord_id="N0", quantity=100)) == ["DUPLICATE_CL_ORD_ID"]
+    desk.cancel("X")
     assert checks(desk.ask("ORD2", cl_ord_id="N1")) == []
 
 
@@ -337,3 +338,24 @@ def test_the_state_given_is_not_changed() -> None:
 def test_what_cannot_be_decided_at_all_is_a_bad_record(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRecordError):
         Desk().ask(**fields)
+
+
+def test_a_replace_counts_its_increase_alone_against_the_exposure() -> None:
+    desk = Desk(with_limits(max_exposure=100_000 * DOLLAR))
+    desk.ask()
+    assert checks(desk.replace(quantity=200)) == []
+    assert desk.reserved == 80_000 * DOLLAR
+    rejected = desk.replace(quantity=300)
+    assert [(one.check, one.current, one.attempted) for one in rejected.breaches] == [
+        ("MAX_EXPOSURE", 80_000.0, 120_000.0)
+    ]
+
+
+def test_a_replace_while_reducing_does_not_count_the_order_twice() -> None:
+    desk = Desk()
+    desk.ask()
+    desk.say("FILLED", filled=100)
+    desk.ask("ORD2", side="SELL", quantity=60)
+    desk.controls["FIRM"] = with_limits(trading_state="REDUCING")
+    assert checks(desk.replace("ORD2", side="SELL", quantity=100)) == []
+    assert checks(desk.replace("ORD2", side="SELL", quantity=110)) == ["TRADING_REDUCING"]

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import UsageError
+from operators.codec.codec import Codec
 from services.imports import lobster
 from services.imports.common import Batch, ImportSummary
+from services.records import encode_rows
 
 SAMPLE = Path(__file__).parents[2] / "data" / "ABC_2026-06-11_34200000_57600000_message_10.csv"
 OPENING = 1_781_184_600_000_000  # 2026-06-11T09:30:00 in New York
@@ -134,3 +136,20 @@ def test_no_content_is_a_crash(tmp_path_factory: pytest.TempPathFactory, content
     for part in lobster.read(file):
         summary.add(part)
     assert summary.malformed + summary.messages.total() <= content.count(b"\n") + 1
+
+
+NUMBERS = st.one_of(st.integers(-2, 5), st.integers(-(2**70), 2**70))
+LINES = st.tuples(
+    st.sampled_from(["34200.5", "0", "86399.999999", "86400", "-1"]), *[NUMBERS] * 4, st.sampled_from([1, -1])
+)
+
+
+@given(st.lists(LINES, max_size=6))
+def test_whatever_numbers_a_line_has_its_records_fit_their_contract(
+    tmp_path_factory: pytest.TempPathFactory, codec: Codec, lines: list[tuple[object, ...]]
+) -> None:
+    file = tmp_path_factory.getbasetemp() / "ABC_2026-06-11_1_2_message_1.csv"
+    file.write_text("\n".join(",".join(map(str, line)) for line in lines))
+    for batch in lobster.read(file):
+        for topic, rows in (("orders.status", batch.statuses), ("orders.executions", batch.executions)):
+            assert len(encode_rows(codec, topic, rows)) == len(rows)

@@ -1,0 +1,78 @@
+"""The operator `dashboard`: figures by symbol and venue over tumbling and hopping windows of event time, as a view."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from config.topology import OperatorSpec
+from config.units import DurationMs
+from operators.model.dashboard import Aggregate, add
+from operators.model.milestones import Milestone
+from operators.registry import Build, Operator, scalar
+from operators.state.windows import Windows, parse_window_key
+from operators.stream.step import Context, Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hopping:
+    """Windows that overlap."""
+
+    size: DurationMs = 300_000
+    every: DurationMs = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DashboardOptions:
+    """Options of the dashboard: sizes of its windows, how long they wait for late records, how long they are kept."""
+
+    tumbling: DurationMs = 60_000
+    hopping: Hopping = field(default_factory=Hopping)
+    grace: DurationMs = 30_000
+    keep: DurationMs = 86_400_000
+
+
+class Dashboard:
+    """Adds each milestone to every window it belongs to; a window takes records until its grace is over."""
+
+    state_type = Aggregate
+
+    def __init__(self, options: DashboardOptions) -> None:
+        tumbling = Windows.tumbling(size_ms=options.tumbling, grace_ms=options.grace)
+        hopping = Windows(options.hopping.size, options.hopping.every, options.grace)
+        self._windows = [tumbling, hopping] if tumbling.size_ms != hopping.size_ms else [hopping]
+        self._keep_ms = options.keep
+
+    def on_record(
+        self, state: Aggregate | None, key: str, role: str, record: Milestone, context: Context
+    ) -> Result[Aggregate]:
+        _, size_ms, start_ms = parse_window_key(key)
+        return Result(add(state, record), due_ms=start_ms + size_ms + self._keep_ms)
+
+    def on_due(self, state: Aggregate, key: str, context: Context) -> Result[Aggregate]:
+        return Result(None)
+
+    def window_keys(self, key: str, record: Milestone, context: Context) -> Sequence[str]:
+        time_ms = record.occurred_at // 1_000
+        return [
+            window_key
+            for windows in self._windows
+            for window_key in windows.open_keys(key, time_ms=time_ms, event_time_ms=context.event_time_ms)
+        ]
+
+
+def _logic(given: Build) -> Dashboard:
+    return Dashboard(given.options)
+
+
+OPERATOR: Final[Operator] = scalar(
+    OperatorSpec(
+        name="dashboard",
+        keys=frozenset({"symbol_venue"}),
+        inputs={"milestones": "Milestone"},
+        outputs={},
+        options=DashboardOptions,
+    ),
+    _logic,
+)
