@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -13,12 +12,11 @@ from confluent_kafka import TopicPartition as Position
 
 from broker.contract import Headers, TopicPartition
 from broker.kafka_admin import KafkaAdmin
+from broker.kafka_client import LOGGER, TopicLookup, make_client
 from broker.kafka_errors import broken_world, is_transient
-from broker.kafka_topics import TopicLookup
 from broker.record_size import RECORD_BYTES_MAX_DEFAULT, batch_bytes, check_record
 from config.errors import BrokenWorldError, BrokerUnavailableError
 
-_LOGGER = logging.getLogger("broker.kafka")
 # Beyond this much sent and not yet acknowledged, a send waits for the broker to catch up.
 _UNACKNOWLEDGED_BYTES_MAX = 256 << 20
 _UNACKNOWLEDGED_RECORDS_MAX = 1_000_000
@@ -53,7 +51,7 @@ class KafkaLog:
         return KafkaTransaction(client, transactional_id=transactional_id, group=group, deadline_s=self.deadline_s)
 
     def admin(self) -> KafkaAdmin:
-        return KafkaAdmin(self._client("admin"), _LOGGER, deadline_s=self.deadline_s)
+        return KafkaAdmin(self._client("admin"), deadline_s=self.deadline_s)
 
     def _client(self, client_id: str) -> dict[str, object]:
         defaults = {"client.id": client_id, "socket.nagle.disable": True}
@@ -75,7 +73,7 @@ class KafkaReader:
             "enable.partition.eof": True,
             "allow.auto.create.topics": False,
         }
-        self._consumer = Consumer(options, logger=_LOGGER)
+        self._consumer = make_client(Consumer, options)
         self._lookup = TopicLookup(self._consumer, deadline_s)
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._ended: set[TopicPartition] = set()
@@ -129,7 +127,7 @@ class KafkaReader:
                 f"offset {message.offset()} of {partition.topic}[{partition.partition}] is out of range: {error.str()}"
             )
         elif is_transient(error):
-            _LOGGER.warning("reading goes on after: %s", error.str())
+            LOGGER.warning("reading goes on after: %s", error.str())
         else:
             raise BrokerUnavailableError(f"{partition.topic}[{partition.partition}] cannot be read: {error.str()}")
 
@@ -162,7 +160,7 @@ class _Sender:
         self._deadline_s = deadline_s
         self._unacknowledged_bytes = 0
         self._fatal: KafkaError | None = None
-        self._producer: Producer = Producer(options, logger=_LOGGER)
+        self._producer: Producer = make_client(Producer, options)
         self._lookup = TopicLookup(self._producer, deadline_s)
 
     def send(
@@ -269,7 +267,7 @@ class KafkaTransaction(_Sender):
     def __init__(self, client: Mapping[str, object], *, transactional_id: str, group: str, deadline_s: float) -> None:
         guarantees = {"transactional.id": transactional_id, "transaction.timeout.ms": 60_000}
         super().__init__(client, guarantees, deadline_s=deadline_s)
-        consumer = Consumer({**client, "group.id": group, "enable.auto.commit": False}, logger=_LOGGER)
+        consumer = make_client(Consumer, {**client, "group.id": group, "enable.auto.commit": False})
         self._group = consumer.consumer_group_metadata()
         consumer.close()
         self._transactional_id = transactional_id

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -21,6 +20,7 @@ from confluent_kafka import TopicPartition as Position
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from broker.contract import TopicPartition, TopicSpec
+from broker.kafka_client import make_client
 from broker.kafka_errors import broken_world, is_transient
 from config.errors import BrokerUnavailableError
 
@@ -32,11 +32,10 @@ _POLL_S = 0.01
 class KafkaAdmin:
     """An admin client; where the admin API has no stable answer, a consumer asks."""
 
-    def __init__(self, client: Mapping[str, object], logger: logging.Logger, *, deadline_s: float) -> None:
+    def __init__(self, client: Mapping[str, object], *, deadline_s: float) -> None:
         self._client = client
-        self._logger = logger
         self._deadline_s = deadline_s
-        self._admin = AdminClient(dict(client), logger=logger)
+        self._admin = make_client(AdminClient, client)
 
     def create_topics(self, topics: Sequence[TopicSpec]) -> list[str]:
         """Creates those that do not exist, and waits until the cluster shows leaders for all of their partitions."""
@@ -82,7 +81,7 @@ class KafkaAdmin:
         # With read_committed the client asks for stable offsets, and asks again while a transaction is open on them.
         options = {**self._client, "group.id": group, "isolation.level": "read_committed", "enable.auto.commit": False}
         positions = [Position(*partition) for partition in partitions]
-        with closing(Consumer(options, logger=self._logger)) as consumer:
+        with closing(make_client(Consumer, options)) as consumer:
 
             def ask() -> list[Position]:
                 found: list[Position] = consumer.committed(positions, self._deadline_s)

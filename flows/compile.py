@@ -38,8 +38,9 @@ def plan(topology: Topology, operators: Mapping[str, Operator], partitions: Mapp
     depth: dict[str, int] = {}
     segments: dict[int, list[StepPlan]] = {0: []}
     for step in topology.steps:
-        depth[step.id] = _segment(topology, step, depth)
-        segments.setdefault(depth[step.id], []).append(_step(topology, step, operators[step.operator].spec, partitions))
+        depth[step.id] = index = _segment(topology, step, depth)
+        spec = operators[step.operator].spec
+        segments.setdefault(index, []).append(_step(topology, step, spec, partitions, exchanged=index > 0))
     return Plan(topology.flow, [segments[index] for index in sorted(segments)])
 
 
@@ -61,7 +62,9 @@ def _segment(topology: Topology, step: Step, depth: Mapping[str, int]) -> int:
     return 0 if own_key and reached == 0 else reached + 1
 
 
-def _step(topology: Topology, step: Step, spec: OperatorSpec, partitions: Mapping[str, int]) -> StepPlan:
+def _step(
+    topology: Topology, step: Step, spec: OperatorSpec, partitions: Mapping[str, int], *, exchanged: bool
+) -> StepPlan:
     own_key = step.key == RECORD_KEY
     groups = max(_source_partitions(topology, step, partitions).values()) if own_key else topology.key_groups
     return StepPlan(
@@ -75,6 +78,7 @@ def _step(topology: Topology, step: Step, spec: OperatorSpec, partitions: Mappin
             for output in topology.outputs
             if str(output.stream).partition(".")[0] == step.id
         },
+        exchanged=exchanged,
     )
 
 

@@ -32,18 +32,25 @@ def dataflow(plan: Plan, pipeline: Pipeline, source: LaneSource, sink: Committer
             pipeline.run_segment(0, work, exchanged=False)
         return works
 
-    works = op.flat_map_batch("segment_0", items, first)
-    done = [op.map("outcome_0", works, _outcome)]
+    works = [op.flat_map_batch("segment_0", items, first)]
     for index in range(1, len(plan.segments)):
-        works = _exchange(index, works, pipeline)
-        done.append(op.map(f"outcome_{index}", works, _outcome))
-    merged = op.merge("outcomes", *done) if len(done) > 1 else done[0]
-    op.output("commit", op.map("to_committer", merged, _to_committer), sink)
+        feeding = [works[earlier] for earlier in feeders(plan, index)]
+        works.append(_exchange(index, op.merge(f"feeders_{index}", *feeding), pipeline))
+    done = [op.map(f"outcome_{index}", each, _outcome) for index, each in enumerate(works)]
+    op.output("commit", op.map("to_committer", op.merge("outcomes", *done), _to_committer), sink)
     return flow
 
 
+def feeders(plan: Plan, index: int) -> list[int]:
+    """The segments whose works a segment needs: those with rows for it, and the one before, whose ticks reach it."""
+    wanted = {name for step in plan.segments[index] for name in step.inputs.values()}
+    made = [{f"{step.id}.{stream}" for step in segment for stream in step.stream_topics} for segment in plan.segments]
+    made[0] |= {name for name in wanted if "." not in name}  # sources are read in the first segment
+    return [earlier for earlier in range(index) if earlier == index - 1 or made[earlier] & wanted]
+
+
 def _exchange(index: int, works: Any, pipeline: Pipeline) -> Any:
-    """The works of one segment cut by key group, brought to the groups' owners, and run through the next segment."""
+    """Works cut by key group, brought to the groups' owners, and run through a segment."""
 
     def split(work: Work) -> list[tuple[str, Part]]:
         return pipeline.parts(index, work)

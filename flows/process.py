@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
+from typing import Final
 
 import structlog
 from bytewax.testing import cluster_main
@@ -18,6 +20,9 @@ from flows.assembly import Assembly, Flow, Observers
 from flows.dataflow import dataflow
 from operators.stream.lane import LaneSource, LaneState
 from sinks.committer import CommitterSink
+
+COLLECT_AFTER: Final = 200_000
+"""Objects allocated and not freed before Python looks for cycles among the youngest: several batches of records."""
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +45,7 @@ def run_process(
 
     """
     assembly = Assembly(flow, index=index, count=max(1, len(addresses)), until_end=until_end, observers=observers)
+    _calm_collector()
     with assembly, _stop_on_sigterm(assembly.lane_state):
         _run(assembly, index, addresses, epoch_ms=flow.epoch_ms)
 
@@ -65,6 +71,13 @@ def _run(assembly: Assembly, index: int, addresses: Sequence[str], *, epoch_ms: 
         if type(error).__name__ == "PanicException":
             raise BrokenWorldError(f"another process of the flow is gone: {error}") from error
         raise
+
+
+def _calm_collector() -> None:
+    """Makes Python look for cycles rarely: batches of records are freed by counting, and a look goes through them all."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER, 20, 100)
 
 
 @contextmanager

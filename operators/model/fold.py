@@ -117,7 +117,7 @@ def _plain_statuses(table: OrderTable, batch: RecordBatch, events: StatusColumns
         & (events.code >= 0)
         & _LEGAL[code_before, events.code]
         & (events.sequence == sequence_before + 1)
-        
+        & (events.source == source[of])
         & (events.quantity >= 0)
         & (events.side >= 0)
         & (events.side == side[of])

@@ -19,7 +19,7 @@ from typing import Final
 
 import structlog
 
-from broker.contract import Admin, Log, TopicPartition
+from broker.contract import Log, TopicPartition
 from config.crash_points import CrashPoint, reach
 from operators.state.store import KeyGroupStore
 
@@ -50,12 +50,12 @@ def catch_up(
     """Applies to every store what its changelog partition holds beyond the store's position."""
     started, admin = time.monotonic(), log_.admin()
     try:
-        ends = admin.ends(list(stores))
-        _judge(admin, stores, ends)
+        ends, beginnings = admin.ends(list(stores)), admin.beginnings(list(stores))
+        _judge(stores, beginnings, ends)
     finally:
         admin.close()
     reach(CrashPoint.CATCH_UP_STARTED)
-    behind = {tp: store.position for tp, store in stores.items() if store.position < ends[tp]}
+    behind = {tp: max(store.position, beginnings[tp]) for tp, store in stores.items() if store.position < ends[tp]}
     progress = Progress(remaining=sum(ends[tp] - position for tp, position in behind.items()))
     on_progress(progress)
     if behind:
@@ -66,21 +66,25 @@ def catch_up(
     return progress
 
 
-def _judge(admin: Admin, stores: Mapping[TopicPartition, KeyGroupStore], ends: Mapping[TopicPartition, int]) -> None:
+def _judge(
+    stores: Mapping[TopicPartition, KeyGroupStore],
+    beginnings: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+) -> None:
     """Empties every store that the changelog cannot bring up to date from where it stands."""
-    beginnings = admin.beginnings(list(stores))
     for tp, store in stores.items():
-        reason = store.rebuilt_because
+        if store.rebuilt_because is not None:
+            log.warning("store rebuilt from its changelog", store=str(store.path), reason=store.rebuilt_because)
         if store.position > ends[tp]:
             reason = f"its position {store.position} is beyond the changelog's end {ends[tp]}: the topic was replaced"
         elif 0 < store.position < beginnings[tp]:
             reason = f"its position {store.position} is before the changelog's beginning {beginnings[tp]}"
-        elif store.position and time.time() - store.position_at_s > POSITION_AGE_MAX_S:
+        elif 0 < store.position < ends[tp] and time.time() - store.position_at_s > POSITION_AGE_MAX_S:
             reason = "its position is so old that compaction may have dropped tombstones it has not seen"
         else:
             continue
         log.warning("store rebuilt from its changelog", store=str(store.path), reason=reason)
-        store.reset(tp.topic)
+        store.reset()
 
 
 def _apply(

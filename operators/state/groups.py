@@ -133,7 +133,7 @@ class GroupStores:
         self._unflushed_count, self._proven_ends = 0, {}
 
     def _ends(self) -> Mapping[int, int]:
-        """The committed end of each group's changelog; nothing if the log does not answer, and then it is asked later."""
+        """The committed end of each group's changelog; nothing if the log does not answer: it is asked again later."""
         if self._admin is None:
             self._admin = self._log.admin()
         try:
@@ -153,6 +153,7 @@ class GroupStores:
     def close(self, *, committed: bool) -> None:
         """Closes every store; `committed` says that all that was put is committed and may be flushed first."""
         with ExitStack() as stack:
+            stack.callback(self._stores.clear)
             if self._admin is not None:
                 stack.callback(self._admin.close)
             for store in self._stores.values():
@@ -160,4 +161,3 @@ class GroupStores:
             if committed:
                 self._prove()
                 self._flush()
-        self._stores.clear()

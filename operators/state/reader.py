@@ -4,23 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import lmdb
 
 from config.errors import StoreError
 from operators.state.store import HEADER_BYTES
 
+# Address space, not memory: large enough that the owner's growth does not ask for a new map under an open scan.
+_MAP_BYTES: Final = 1 << 36
+
 
 class StoreReader:
     """A read-only view of one key group's values, bodies without the engine's header; a context manager.
 
-    Never holds up the owner, and sees whole epochs only: an epoch is one LMDB transaction per key group.
+    Never holds up the owner, and sees whole epochs only: an epoch is one LMDB transaction per key group. Belongs to
+    one thread.
     """
 
     def __init__(self, path: Path) -> None:
         try:
-            self._env = lmdb.open(str(path), readonly=True, max_dbs=4, lock=True)
-            self._data = self._env.open_db(b"data", create=False)
+            self._env = lmdb.open(str(path), readonly=True, max_dbs=4, lock=True, map_size=_MAP_BYTES)
+            try:
+                self._data = self._env.open_db(b"data", create=False)
+            except BaseException:
+                self._env.close()
+                raise
         except lmdb.Error as error:
             raise StoreError(
                 f"{path}: no store to read here: {error}; is the flow running with this state folder?"
@@ -29,7 +38,7 @@ class StoreReader:
     def get(self, key: str) -> bytes | None:
         """The body of one key."""
         with self._begin() as txn:
-            value = txn.get(key.encode())
+            value: bytes | None = txn.get(key.encode())
             return None if value is None else value[HEADER_BYTES:]
 
     def scan(self, prefix: str = "") -> Iterator[tuple[str, bytes]]:
@@ -41,7 +50,7 @@ class StoreReader:
                 yield key.decode(), cursor.value()[HEADER_BYTES:]
                 found = cursor.next()
 
-    def _begin(self) -> lmdb.Transaction:
+    def _begin(self) -> Any:
         while True:
             try:
                 return self._env.begin(db=self._data)

@@ -14,6 +14,8 @@ boot id, and not closed cleanly, is not trusted and is rebuilt from the changelo
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import time
 import uuid
@@ -28,11 +30,15 @@ from config.errors import LogFullError, StoreError, StoreFencedError
 
 NEVER: Final = (1 << 63) - 1
 HEADER_BYTES: Final = 16
-KEY_BYTES_MAX: Final = 480  # LMDB holds 511; the due index puts eight more in front
+STATE_KEY_BYTES_MAX: Final = 503  # LMDB holds 511; the due index puts eight more in front
+KEY_BYTES_MAX: Final = 440
+"""Longest key of a record: what a step appends to it (a window, a chunk's number) must fit as well."""
 _NEVER_BYTES: Final = NEVER.to_bytes(8, "big")
 _MAP_BYTES_FIRST: Final = 1 << 26
 _GROWTH: Final = 2
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+# LMDB reports a write that the file system took only in part as EIO, so a full disk shows as any of these.
+_FULL: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 
 
 def header(due_ms: int = NEVER, wall_due_ms: int = NEVER) -> bytes:
@@ -60,7 +66,7 @@ class KeyGroupStore:
         self._owner = uuid.uuid4().bytes
         try:
             self._open(changelog)
-        except (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError, UnusableError) as error:
+        except _UNUSABLE as error:
             self.rebuilt_because: str | None = str(error) or type(error).__name__
             self._wipe()
             self._open(changelog)
@@ -68,45 +74,55 @@ class KeyGroupStore:
             self.rebuilt_because = None
 
     def _open(self, changelog: str) -> None:
-        self.path.mkdir(parents=True, exist_ok=True)
         try:
+            self.path.mkdir(parents=True, exist_ok=True)
             env = lmdb.open(
                 str(self.path), map_size=_MAP_BYTES_FIRST, max_dbs=4, sync=False, metasync=False, writemap=False
             )
-        except OSError as error:
+        except _UNUSABLE:
+            raise
+        except (lmdb.Error, OSError) as error:
             raise StoreError(f"{self.path}: cannot be opened: {error}; check permissions and free space") from error
         self._env = env
         try:
-            self._data, self._due, self._wall, self._meta = (
-                env.open_db(name) for name in (b"data", b"due", b"wall", b"meta")
-            )
-            with env.begin(write=True) as txn:
-                trusted = txn.get(b"boot", db=self._meta) in (None, boot_id().encode()) or bool(
-                    txn.get(b"clean", db=self._meta)
-                )
-                if not trusted:
-                    raise UnusableError("written before the machine restarted and not closed cleanly")
-                if txn.get(b"changelog", changelog.encode(), db=self._meta) != changelog.encode():
-                    raise UnusableError("it belongs to another changelog")
-                txn.put(b"owner", self._owner, db=self._meta)
-                txn.put(b"boot", boot_id().encode(), db=self._meta)
-                txn.put(b"changelog", changelog.encode(), db=self._meta)
-                txn.delete(b"clean", db=self._meta)
-                self.position = int(txn.get(b"position", b"0", db=self._meta))
-                self.position_at_s = float(txn.get(b"position_at", b"0", db=self._meta))
-                self.stream_time_ms = int(txn.get(b"stream_time", b"-1", db=self._meta))
-        except BaseException:
+            self._take_over(changelog)
+        except BaseException as error:
             env.close()
+            if isinstance(error, lmdb.Error) and not isinstance(error, _UNUSABLE):
+                raise StoreError(f"{self.path}: cannot be taken over: {error}") from error
             raise
+
+    def _take_over(self, changelog: str) -> None:
+        env = self._env
+        if (self.path / "data.mdb").stat().st_size < self.size_bytes():
+            raise UnusableError("its file is cut short")
+        env.reader_check()  # a killed reader leaves its slot behind, which would keep old pages from being reused
+        self._data, self._due, self._wall, self._meta = (
+            env.open_db(name) for name in (b"data", b"due", b"wall", b"meta")
+        )
+        with env.begin(write=True) as txn:
+            was_clean = txn.delete(b"clean", db=self._meta)
+            if not was_clean and txn.get(b"boot", db=self._meta) not in (None, boot_id().encode()):
+                raise UnusableError("written before the machine restarted and not closed cleanly")
+            if txn.get(b"changelog", changelog.encode(), db=self._meta) != changelog.encode():
+                raise UnusableError("it belongs to another changelog")
+            txn.put(b"owner", self._owner, db=self._meta)
+            txn.put(b"boot", boot_id().encode(), db=self._meta)
+            txn.put(b"changelog", changelog.encode(), db=self._meta)
+            self.position = int(txn.get(b"position", b"0", db=self._meta))
+            self.position_at_s = float(txn.get(b"position_at", b"0", db=self._meta))
+            self.stream_time_ms = int(txn.get(b"stream_time", b"-1", db=self._meta))
+        if was_clean:
+            # Or a machine that stops might show the clean mark of before, over pages that were used again since.
+            env.sync(True)
 
     def _wipe(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def reset(self, changelog: str) -> None:
-        """Drops everything and starts empty at changelog position 0."""
-        self._env.close()
-        self._wipe()
-        self._open(changelog)
+    def reset(self) -> None:
+        """Drops everything and starts empty at changelog position 0. The file stays, so that readers follow."""
+        self._write({}, position=0, stream_time_ms=-1, empty_first=True)
+        self.position, self.position_at_s, self.stream_time_ms = 0, time.time(), -1
 
     def get_many(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """The values of those keys that have one."""
@@ -154,36 +170,56 @@ class KeyGroupStore:
 
         """
         reach(CrashPoint.STORE_FLUSHING)  # a crash here or within costs nothing: the changelog has the values
-        while True:
-            try:
-                self._write(changes, position, stream_time_ms)
-                break
-            except lmdb.MapFullError:
-                self._env.set_mapsize(self._env.info()["map_size"] * _GROWTH)
-            except (lmdb.DiskError, OSError) as error:
-                raise LogFullError(f"{self.path}: cannot be written: {error}; free space on this disk") from error
+        self._write(changes, position=position, stream_time_ms=stream_time_ms)
         if position is not None:
             self.position, self.position_at_s = position, time.time()
         if stream_time_ms is not None:
             self.stream_time_ms = stream_time_ms
         reach(CrashPoint.STORE_FLUSHED)  # a crash here makes the changelog apply the same values again: harmless
 
-    def _write(self, changes: Mapping[bytes, bytes | None], position: int | None, stream_time_ms: int | None) -> None:
-        with self._env.begin(write=True) as txn:
-            if txn.get(b"owner", db=self._meta) != self._owner:
-                raise StoreFencedError(f"{self.path}: another process owns this store now; this one must end")
-            if changes:
-                self._apply(txn, changes)
-            if position is not None:
-                txn.put(b"position", b"%d" % position, db=self._meta)
-                txn.put(b"position_at", b"%f" % time.time(), db=self._meta)
-            if stream_time_ms is not None:
-                txn.put(b"stream_time", b"%d" % stream_time_ms, db=self._meta)
+    def _write(
+        self,
+        changes: Mapping[bytes, bytes | None],
+        *,
+        position: int | None,
+        stream_time_ms: int | None,
+        empty_first: bool = False,
+    ) -> None:
+        while True:
+            try:
+                with self._env.begin(write=True) as txn:
+                    self._check_owner(txn)
+                    if empty_first:
+                        for table in (self._data, self._due, self._wall):
+                            txn.drop(table, delete=False)
+                    self._apply(txn, changes)
+                    self._note(txn, position, stream_time_ms)
+                return
+            except lmdb.MapFullError:
+                self._env.set_mapsize(self._env.info()["map_size"] * _GROWTH)
+            except lmdb.Error as error:
+                if isinstance(error, lmdb.DiskError) or any(reason in str(error) for reason in _FULL):
+                    raise LogFullError(f"{self.path}: cannot be written: {error}; free space on this disk") from error
+                raise StoreError(f"{self.path}: cannot be written: {error}") from error
 
-    def _apply(self, txn: lmdb.Transaction, changes: Mapping[bytes, bytes | None]) -> None:
+    def _check_owner(self, txn: Any) -> None:
+        if txn.get(b"owner", db=self._meta) != self._owner:
+            raise StoreFencedError(f"{self.path}: another process owns this store now; this one must end")
+
+    def _note(self, txn: Any, position: int | None, stream_time_ms: int | None) -> None:
+        if position is not None:
+            txn.put(b"position", b"%d" % position, db=self._meta)
+            txn.put(b"position_at", b"%f" % time.time(), db=self._meta)
+        if stream_time_ms is not None:
+            txn.put(b"stream_time", b"%d" % stream_time_ms, db=self._meta)
+
+    def _apply(self, txn: Any, changes: Mapping[bytes, bytes | None]) -> None:
+        if not changes:
+            return
         keys = sorted(changes)
         with txn.cursor(self._data) as cursor:
-            before: dict[bytes, bytes] = {key: value[:HEADER_BYTES] for key, value in cursor.getmulti(keys)}
+            found: list[tuple[bytes, bytes]] = cursor.getmulti(keys)
+            before = {key: value[:HEADER_BYTES] for key, value in found}
             puts = []
             for key in keys:
                 value = changes[key]
@@ -237,3 +273,6 @@ _NOT_DUE: Final = _NEVER_BYTES * 2
 
 class UnusableError(StoreError):
     """The store on disk cannot be trusted or is not ours; it is dropped and rebuilt."""
+
+
+_UNUSABLE: Final = (lmdb.CorruptedError, lmdb.InvalidError, lmdb.VersionMismatchError, UnusableError)

@@ -44,7 +44,7 @@ class Decoder:
         sources: Sequence[SourceDecoder],
         on_error: Callable[[DeadLetter], DeadLetter],
     ) -> None:
-        self._codec, self._on_error = codec, on_error
+        self._codec, self.on_error = codec, on_error
         self._sources = {source.name: source for source in sources}
         self._filters = {
             source.name: FirstFieldFilter(next(iter(source.where.values())), schemas)
@@ -77,12 +77,12 @@ class Decoder:
             return None, []
         values, keys = [r.value() for r in records], [r.key() for r in records]
         decoded = self._codec.decode(source.topic, values)
-        dead = [self._on_error(dead_letter(records[i], step="decode", error=error)) for i, error in decoded.bad]
+        dead = [self.on_error(dead_letter(records[i], step="decode", error=error)) for i, error in decoded.bad]
         rows, batch = decoded.rows, decoded.batch
-        unkeyed = [i for i in rows.tolist() if not _is_state_key(keys[i])]
+        unkeyed = [i for i in rows.tolist() if not is_state_key(keys[i])]
         keep = np.ones(len(rows), np.bool_)
         if unkeyed:
-            dead += [self._on_error(dead_letter(records[i], step="decode", error=_key_error(keys[i]))) for i in unkeyed]
+            dead += [self.on_error(dead_letter(records[i], step="decode", error=key_error(keys[i]))) for i in unkeyed]
             keep &= ~np.isin(rows, np.array(unkeyed))
         if _KEY_FIELD in batch.schema.names:
             dead += self._strangers(records, keys, rows, batch, keep)
@@ -107,7 +107,7 @@ class Decoder:
         for row in strangers:
             named = batch.column(_KEY_FIELD)[row].as_py()
             error = InvalidRecordError(f"the record's key is {keys[rows[row]]!r}, its payload names {named!r}")
-            letters.append(self._on_error(dead_letter(records[rows[row]], step="decode", error=error)))
+            letters.append(self.on_error(dead_letter(records[rows[row]], step="decode", error=error)))
         return letters
 
     def _columns(
@@ -127,11 +127,13 @@ class Decoder:
         return Columns(source.topic, batch, own, own, partitions, times, Origin(records))
 
 
-def _is_state_key(key: bytes | None) -> bool:
+def is_state_key(key: bytes | None) -> bool:
+    """Whether state can be kept under this key."""
     return bool(key) and len(key) <= KEY_BYTES_MAX and _NUL not in key  # type: ignore[arg-type,operator] # not None here
 
 
-def _key_error(key: bytes | None) -> InvalidRecordError:
+def key_error(key: bytes | None) -> InvalidRecordError:
+    """Why no state can be kept under this key."""
     if not key:
         return InvalidRecordError("the record has no key; it must be accountId|orderId")
     if _NUL in key:

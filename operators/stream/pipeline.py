@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
+from broker.murmur2 import partitions_of
 from config.crash_points import CrashPoint, reach
 from operators.codec.codec import Codec
-from operators.stream.decode import Decoder
+from operators.stream.decode import Decoder, is_state_key, key_error
 from operators.stream.kernel import Kernel, StepOutcome, StreamBatch
 from operators.stream.keys import KEYS, RECORD_KEY, key_groups
-from operators.stream.records import Columns, Encoded, Ints, Item, Outcome, Part, concatenate
+from operators.stream.records import Columns, DeadLetter, Encoded, Ints, Item, Outcome, Part, concatenate
 
 SAMPLE_EVERY: Final = 16
 
@@ -38,6 +40,8 @@ class StepPlan:
     """Output stream -> topic whose schema its records have."""
     outputs: Mapping[str, str]
     """Output stream -> topic it is written to."""
+    exchanged: bool = False
+    """Whether its rows come through an exchange; otherwise its key groups are the partitions of its lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,8 @@ class Work:
     epoch: int
     now_ms: int
     streams: dict[str, Columns] = field(default_factory=dict)
+    groups: dict[str, set[int]] = field(default_factory=dict)
+    """Key groups by step that an exchange brought here, with rows or without."""
     outcome: Outcome = field(default_factory=lambda: Outcome(0))
 
 
@@ -93,9 +99,10 @@ class Pipeline:
         self._kernels[step_id].open(groups)
 
     def close(self, *, committed: bool) -> None:
-        """Lets go of all state."""
-        for kernel in self._kernels.values():
-            kernel.close(committed=committed)
+        """Lets go of all state; what one kernel raises keeps no other from closing."""
+        with ExitStack() as stack:
+            for kernel in self._kernels.values():
+                stack.callback(kernel.close, committed=committed)
 
     def read(self, items: Sequence[Item]) -> list[Work]:
         """Everything that waits, decoded, as one piece of work per epoch (never more than one is open)."""
@@ -124,6 +131,7 @@ class Pipeline:
         for part in parts:
             work = works.setdefault(part.epoch, Work(part.epoch, part.now_ms, outcome=Outcome(part.epoch)))
             work.now_ms = max(work.now_ms, part.now_ms)
+            work.groups.setdefault(part.step, set()).add(part.group)
             for role, columns in part.inputs.items():
                 pieces.setdefault((part.epoch, f"{role}@{part.step}"), []).extend(columns)
         for (epoch, name), columns in pieces.items():
@@ -137,6 +145,8 @@ class Pipeline:
                 kernel.epoch_began()
             self._epoch = work.epoch
         for step in self._plan.segments[index]:
+            if step.id in work.groups:  # timers of a key group must run from its first tick on, not its first record
+                self._kernels[step.id].open(sorted(work.groups[step.id]))
             self._run_step(step, self._inputs(step, work, exchanged=exchanged), work)
 
     def _inputs(self, step: StepPlan, work: Work, *, exchanged: bool) -> dict[str, Columns]:
@@ -144,8 +154,14 @@ class Pipeline:
         for role, name in step.inputs.items():
             columns = work.streams.get(f"{role}@{step.id}" if exchanged else name)
             if columns is not None and len(columns):
-                inputs[role] = columns if exchanged else keyed(step, columns)
-        return inputs
+                inputs[role] = columns if exchanged else self._keyed(step, columns, work)
+        return {role: columns for role, columns in inputs.items() if len(columns)}
+
+    def _keyed(self, step: StepPlan, columns: Columns, work: Work) -> Columns:
+        """The rows under the step's key; a row under whose key no state can be kept becomes a dead letter."""
+        columns, refused = keyed(step, columns)
+        work.outcome.dead_letters += map(self._decoder.on_error, refused)
+        return columns
 
     def _run_step(self, step: StepPlan, inputs: dict[str, Columns], work: Work) -> None:
         started = time.perf_counter()
@@ -160,7 +176,7 @@ class Pipeline:
             if (target := step.outputs.get(stream)) is not None:
                 outcome.outputs += [Encoded(target, b.keys, self._codec.encode(topic, b.batch)) for b in batches]
             if any(f"{step.id}.{stream}" in s.inputs.values() for s in self._plan.steps):
-                work.streams[f"{step.id}.{stream}"] = concatenate([_columns(topic, batch) for batch in batches])
+                work.streams[f"{step.id}.{stream}"] = concatenate([_columns(topic, b) for b in batches])
         self._observer.step_processed(step.id, result, time.perf_counter() - started)
         reach(CrashPoint.KERNEL_PROCESSED)  # a crash here loses nothing: the epoch was not committed
 
@@ -172,7 +188,7 @@ class Pipeline:
             for role, name in step.inputs.items():
                 columns = work.streams.get(name)
                 if columns is not None and len(columns):
-                    for group, rows in split_by_group(keyed(step, columns)):
+                    for group, rows in split_by_group(self._keyed(step, columns, work)):
                         split[group][role] = [rows]
             result += [
                 (f"{step.id}/{group:04d}", Part(step.id, group, work.epoch, work.now_ms, inputs))
@@ -190,12 +206,23 @@ class Pipeline:
         return outcomes
 
 
-def keyed(step: StepPlan, columns: Columns) -> Columns:
-    """The rows under the step's key. A step keyed by the record's own key keeps partition as key group."""
-    if step.key == RECORD_KEY:
-        return columns
-    keys = KEYS[step.key](columns)
-    return columns.rekeyed(keys, key_groups(keys, step.key_groups))
+def keyed(step: StepPlan, columns: Columns) -> tuple[Columns, list[DeadLetter]]:
+    """The rows under the step's key, and those refused because their key cannot hold state.
+
+    A step keyed by the record's own key has the partitions as key groups: those of its lane, or, behind an exchange,
+    those that a producer would choose.
+    """
+    if step.key == RECORD_KEY and not step.exchanged:
+        return columns, []
+    keys = columns.record_keys if step.key == RECORD_KEY else KEYS[step.key](columns)
+    refused = [row for row, key in enumerate(keys) if not is_state_key(key)]
+    letters = [columns.dead_letter(row, step=step.id, error=key_error(keys[row])) for row in refused]
+    if refused:
+        kept = np.delete(np.arange(len(columns)), refused)
+        columns, keys = columns.take(kept), [keys[row] for row in kept.tolist()]
+    count = step.key_groups
+    groups = np.array(partitions_of(keys, count), np.int64) if step.key == RECORD_KEY else key_groups(keys, count)
+    return columns.rekeyed(keys, groups), letters
 
 
 def split_by_group(columns: Columns) -> list[tuple[int, Columns]]:

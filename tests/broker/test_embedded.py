@@ -223,12 +223,12 @@ def test_the_environment_is_opened_once_per_process_and_closed_by_its_last_user(
     (tmp_path / "link").symlink_to(tmp_path / "log")
     (tmp_path / "log").mkdir()
     first, second = EmbeddedLog(tmp_path / "log").admin(), EmbeddedLog(tmp_path / "link").admin()
-    assert list(Environment._open) == [str(tmp_path / "log")]
+    assert [path for path in Environment._open if path.startswith(str(tmp_path))] == [str(tmp_path / "log")]
     first.close()
     first.close()
     second.create_topics([TopicSpec("t", 1)])
     second.close()
-    assert not Environment._open
+    assert str(tmp_path / "log") not in Environment._open
     with closing(EmbeddedLog(str(tmp_path / "log"), durable=True).admin()) as reopened:
         assert reopened.topics() == {"t": 1}
 

@@ -12,7 +12,7 @@ from confluent_kafka import TopicPartition as Position
 from broker.contract import Record, TopicPartition, TopicSpec
 from broker.kafka import KafkaLog
 from broker.server.server import Broker, start
-from config.errors import BrokerUnavailableError, RecordTooLargeError
+from config.errors import BrokerUnavailableError, ConfigurationError, RecordTooLargeError
 
 pytestmark = pytest.mark.kafka
 
@@ -56,6 +56,15 @@ def test_options_of_the_user_apply_but_cannot_break_a_guarantee(kafka_bootstrap:
         reader.assign({partition: 99})
         with pytest.raises(BrokerUnavailableError, match="99"):
             reader.read(10, 10.0)
+
+
+@pytest.mark.parametrize("options", [{"no.such.option": "1"}, {"socket.timeout.ms": "soon"}])
+def test_options_that_the_client_refuses_are_a_configuration_error(options: dict[str, str]) -> None:
+    log = KafkaLog("127.0.0.1:1", options, deadline_s=1.0)
+    (name,) = options
+    for make in (log.admin, lambda: log.reader("r"), lambda: log.producer("p"), lambda: log.transaction("t", "g")):
+        with pytest.raises(ConfigurationError, match=name):
+            make()
 
 
 def test_a_cluster_that_cannot_be_reached_is_named_within_the_deadline() -> None:

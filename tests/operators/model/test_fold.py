@@ -38,6 +38,7 @@ venues:
 """
 DAY = 18_262  # 2020-01-01
 CONTEXT = Context(parse_schedule(FEES), retention_ms=1_000)
+PLAIN_CODES = ("NEW", "NEW", "NEW", "PENDING_CANCEL", "FILLED", "DONE_FOR_DAY", "CANCELED", "EXPIRED")
 KEYS = ("A1|O1", "A1|O2", "A2|O3", "A2|O4")
 EXECUTION = pa.schema(
     [
@@ -133,14 +134,15 @@ class Columnar:
 
 
 class Odd:
-    """Draws values of an event; unless the event is an odd one, always the first."""
+    """Draws the values of an event: always the first of those offered, but in an odd event another for one or two."""
 
     def __init__(self, draw: st.DrawFn) -> None:
-        self._draw = draw
-        self._odd = draw(st.integers(0, 5)) == 0
+        self._draw, self._calls = draw, 0
+        self._odd = draw(st.sets(st.integers(0, 16), min_size=1, max_size=2)) if draw(st.integers(0, 7)) == 0 else set()
 
     def __call__(self, value: Any, *others: Any) -> Any:
-        return self._draw(st.sampled_from([value] * 6 + list(others))) if self._odd else value
+        self._calls += 1
+        return self._draw(st.sampled_from(others)) if self._calls - 1 in self._odd else value
 
 
 @st.composite
@@ -165,7 +167,7 @@ def statuses(draw: st.DrawFn, orders: dict[str, Order]) -> OrderStatusChanged:
         status=StatusDetail(
             code=order.engine_code
             if final and order and order.engine_code and odd(True, False)
-            else draw(st.sampled_from(["NEW", "NEW", "NEW", "PENDING_CANCEL", "FILLED", "DONE_FOR_DAY"]))
+            else draw(st.sampled_from(PLAIN_CODES))
             if odd(True, False)
             else odd("CANCELED", "EXPIRED", "REJECTED", "ODD"),
             reason=draw(st.sampled_from([None, "why"])),
@@ -185,7 +187,7 @@ def executions(draw: st.DrawFn, orders: dict[str, Order], sent: dict[str, list[E
     order = orders.get(key)
     seen = order.executions_seen if order else None
     quantity = odd(draw(st.sampled_from([1, 3, 20])), 700, 0, -5, 2**62)
-    cumulative = odd(((order.filled if order else 0) + quantity) % 2**62, 7)
+    cumulative = ((order.filled if order else 0) + quantity) % 2**62
     number = len(before) + 1
     event = ExecutionReport(
         event_type="EXECUTION_REPORTED",
@@ -204,7 +206,7 @@ def executions(draw: st.DrawFn, orders: dict[str, Order], sent: dict[str, list[E
         last_quantity=quantity,
         last_price=odd(draw(st.sampled_from([100_010_000, 99_990_000, 250_000])), 1, 0, None, 2**61),
         liquidity=odd(draw(st.sampled_from(["ADDED", "REMOVED", None])), "ROUTED", "DARK"),
-        cum_quantity=cumulative,
+        cum_quantity=odd(cumulative, 7),
         leaves_quantity=odd(max(0, 1_000 - cumulative), 0, 3),
         text=odd(None, "so"),
     )

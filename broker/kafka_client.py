@@ -1,11 +1,28 @@
-"""Which topics and partitions a cluster has, asked once per topic, before the client would wait for them in silence."""
+"""How clients are made, and which topics they find, asked before librdkafka would wait for them in silence."""
 
 from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import TypeVar
 
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from broker.kafka_errors import broken_world
-from config.errors import BrokerUnavailableError
+from config.errors import BrokerUnavailableError, ConfigurationError, Problem
+
+Client = TypeVar("Client")
+
+LOGGER = logging.getLogger("broker.kafka")
+
+
+def make_client(kind: Callable[..., Client], options: Mapping[str, object]) -> Client:
+    """A client that logs to our logger. Raises `ConfigurationError` for options that librdkafka refuses."""
+    try:
+        return kind(dict(options), logger=LOGGER)
+    except (KafkaException, ValueError) as error:
+        reason = error.args[0].str() if isinstance(error, KafkaException) else str(error)
+        raise ConfigurationError([Problem(f"the Kafka client refuses its options: {reason}")]) from error
 
 
 class TopicLookup:
