@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import add
 
 from broker.contract import Headers
 from config.errors import RecordTooLargeError
@@ -24,13 +25,14 @@ def batch_bytes(
     """Bytes of a whole batch. Raises `RecordTooLargeError` for the first record above the limit."""
     if len(keys) != len(values):
         raise ValueError(f"{len(keys)} keys but {len(values)} values for topic {topic}")
-    total = 0
-    for index, (key, value) in enumerate(zip(keys, values, strict=True)):
-        size = (len(key) if key else 0) + (len(value) if value else 0)
-        if size > record_bytes_max:
-            raise RecordTooLargeError(topic=topic, index=index, size_bytes=size, size_bytes_max=record_bytes_max)
-        total += size
-    return total
+    try:
+        sizes = list(map(add, map(len, keys), map(len, values)))  # type: ignore[arg-type] # a null raises, see below
+    except TypeError:
+        sizes = [record_bytes(key, value) for key, value in zip(keys, values, strict=True)]
+    if sizes and max(sizes) > record_bytes_max:
+        index = next(i for i, size in enumerate(sizes) if size > record_bytes_max)
+        raise RecordTooLargeError(topic=topic, index=index, size_bytes=sizes[index], size_bytes_max=record_bytes_max)
+    return sum(sizes)
 
 
 def check_record(

@@ -41,13 +41,15 @@ def run(settings: Settings, flow: str, workers: int | None, until_end: bool) -> 
 def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
     from config.endpoint import Endpoint, Health
     from config.metrics import Metrics
+    from flows import chaos
     from flows.connect import open_flow
     from flows.observe import LagWatch, observers
     from flows.process import run_process
-    from flows.supervisor import die_with_supervisor
+    from flows.supervisor import SUPERVISOR_VARIABLE, die_with_supervisor
 
-    if supervisor := os.environ.get("ORDERFLOW_SUPERVISOR"):
+    if supervisor := os.environ.get(SUPERVISOR_VARIABLE):
         threading.Thread(target=die_with_supervisor, args=(int(supervisor),), daemon=True).start()
+    chaos.install_from(os.environ)
     workers = settings.workers
     if workers.count > 1 and len(workers.addresses) != workers.count:
         listed = f"{len(workers.addresses)} are given for {workers.count} workers"
@@ -56,9 +58,11 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
     metrics = Metrics()
     health = Health(metrics)
     listeners, commits = observers(metrics, flow.name, health)
+    # On one host only the first worker can have the port of the settings.
+    port = 0 if supervisor and workers.index and settings.metrics.port else settings.metrics.port
     with ExitStack() as stack:
-        if settings.metrics.port is not None:
-            endpoint = stack.enter_context(Endpoint(settings.metrics.host, settings.metrics.port, metrics, health))
+        if port is not None:
+            endpoint = stack.enter_context(Endpoint(settings.metrics.host, port, metrics, health))
             log.info("metrics and health are served", flow=flow.name, url=endpoint.url)
         stack.enter_context(LagWatch(flow.log, flow.name, metrics, commits))
         run_process(

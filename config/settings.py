@@ -113,7 +113,7 @@ class StateSettings:
         Declaration("Rows of state per step that a process keeps in memory.", "rows", 1_000, 100_000_000),
     )
     flush_interval_ms: int = option(
-        1_000,
+        5_000,
         Declaration("How often committed state goes from the cache to the local store.", "ms", 1, 60_000),
     )
     position_interval_ms: int = option(

@@ -17,7 +17,7 @@ import msgspec
 
 from broker.contract import Log, TopicPartition, TopicSpec, Transaction
 from config.crash_points import CrashPoint, reach
-from config.errors import BrokenWorldError
+from config.errors import BrokenWorldError, ConfigurationError
 from config.settings import Settings
 from config.topology import Topology
 from flows.compile import check, plan, source_decoders
@@ -60,6 +60,8 @@ class Flow:
     settings: Settings
     log: Log
     schemas: SchemaSource
+    check_purity: bool = False
+    """Whether scalar logic is watched for changing the state it is given; for testers."""
 
     @property
     def name(self) -> str:
@@ -145,14 +147,25 @@ class Assembly:
             admin.close()
 
     def _create_changelogs(self) -> None:
+        """Creates the changelogs that are missing; one with another number of partitions holds other key groups."""
+        copies = self._flow.settings.kafka.replication_factor
+        specs = {
+            step.id: TopicSpec(self._flow.changelog(step.id), step.key_groups, copies, CHANGELOG_CONFIG)
+            for step in self.plan.steps
+        }
+        problems = [
+            self._flow.topology.step(step_id).place.problem(
+                f"step {step_id} has {spec.partitions} key groups and its changelog {spec.name} "
+                f"{self._partitions[spec.name]} partitions: keys would lose their state"
+            )
+            for step_id, spec in specs.items()
+            if self._partitions.get(spec.name, spec.partitions) != spec.partitions
+        ]
+        if problems:
+            raise ConfigurationError(problems)
         admin = self._flow.log.admin()
         try:
-            admin.create_topics(
-                [
-                    TopicSpec(self._flow.changelog(step.id), step.key_groups, config=CHANGELOG_CONFIG)
-                    for step in self.plan.steps
-                ]
-            )
+            admin.create_topics(list(specs.values()))
         finally:
             admin.close()
 
@@ -198,6 +211,7 @@ class Assembly:
                 cache_rows=settings.state.cache_rows,
                 clock_ahead_max_ms=settings.engine.clock_ahead_max_ms,
                 source_name=self._flow.client_id(step_id),
+                check_purity=self._flow.check_purity,
             )
         )
 

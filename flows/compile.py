@@ -13,7 +13,7 @@ from operators.stream.keys import KEYS, RECORD_KEY
 from operators.stream.pipeline import Plan, StepPlan
 
 TOPIC_OF_SCHEMA: Mapping[str, str] = {
-    topic.schema: topic.name for topic in reversed(TOPICS.values()) if topic.schema is not None
+    topic.schema: topic.name for topic in reversed(list(TOPICS.values())) if topic.schema is not None
 }
 
 
@@ -55,7 +55,7 @@ def source_decoders(topology: Topology) -> list[SourceDecoder]:
 
 def _segment(topology: Topology, step: Step, depth: Mapping[str, int]) -> int:
     """A step shares its inputs' segment while records keep their own key; any other key needs an exchange first."""
-    keys = {other.id: str(other.key) for other in topology.steps}
+    keys = {str(other.id): str(other.key) for other in topology.steps}
     upstream = [name.partition(".")[0] for name in step.inputs if "." in name]
     reached = max((depth[other] for other in upstream), default=0)
     own_key = step.key == RECORD_KEY and all(keys[other] == RECORD_KEY for other in upstream)
@@ -96,12 +96,13 @@ def _source_partitions(topology: Topology, step: Step, partitions: Mapping[str, 
 
 
 def _partition_problems(topology: Topology, partitions: Mapping[str, int]) -> list[Problem]:
-    problems = []
-    for source in topology.sources.values():
-        if str(source.topic) not in partitions:
-            problems.append(
-                source.topic.place.problem(f"there is no topic {source.topic}: run `orderflow topics create`")
-            )
+    used = [source.topic for source in topology.sources.values()]
+    used += [*(output.topic for output in topology.outputs), topology.on_error.topic]
+    problems = [
+        topic.place.problem(f"there is no topic {topic}: run `orderflow topics create`")
+        for topic in used
+        if str(topic) not in partitions
+    ]
     if problems:
         return problems
     for step in topology.steps:

@@ -1,4 +1,4 @@
-"""What a process tells about itself, as metrics: an observer of its pipeline, its committer, its restores and its lag."""
+"""What a process tells about itself, as metrics: about its pipeline, its committer, its restores and its lag."""
 
 from __future__ import annotations
 

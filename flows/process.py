@@ -65,7 +65,10 @@ def _run(assembly: Assembly, index: int, addresses: Sequence[str], *, epoch_ms: 
             worker_count_per_proc=1,
         )
     except Exception as error:
-        raise root_of(error) from error
+        root = root_of(error)
+        if root is error:
+            raise
+        raise root from error
     except BaseException as error:
         # Bytewax panics when a peer's connection breaks; its exception is no `Exception`.
         if type(error).__name__ == "PanicException":
@@ -100,9 +103,11 @@ def _stop_on_sigterm(lane: LaneState) -> Iterator[None]:
 
 def root_of(error: BaseException) -> BaseException:
     """The error behind Bytewax's wrappers: ours if there is one."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OrderflowError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
+    link: BaseException | None = error
+    passed: set[int] = set()  # chains of causes may be cycles
+    while link is not None and id(link) not in passed:
+        if isinstance(link, OrderflowError):
+            return link
+        passed.add(id(link))
+        link = link.__cause__ or link.__context__
     return error

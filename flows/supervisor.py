@@ -4,17 +4,22 @@ A cluster lives and dies as a whole, because an epoch is committed by all or by 
 
     waiting ──start──▶ running ──all ended well──▶ done
        ▲                  │
-       └─back-off─────────┴── one died ──▶ (the others are killed)      a wrong configuration: failed, not restarted
+       └─back-off─────────┴── one died ──▶ (the others are killed)
+
+A wrong configuration is a failure and not restarted; nor is anything once the cluster was asked to end.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -25,6 +30,8 @@ EXIT_BAD_CONFIGURATION: Final = ConfigurationError.exit_code
 CALM_AFTER_S: Final = 30.0
 """A cluster that ran this long starts its back-off anew."""
 POLL_S: Final = 0.05
+SUPERVISOR_VARIABLE: Final = "ORDERFLOW_SUPERVISOR"
+"""Tells a process the process id of the supervisor that it must not outlive."""
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +57,8 @@ class Cluster:
     workers: int
     backoff: Backoff
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    log_file: Path | None = None
+    """Where the processes' standard error goes; by default to the supervisor's own."""
     clock: Callable[[], float] = time.monotonic
     restarts: int = 0
     exit_code: int | None = None
@@ -57,6 +66,7 @@ class Cluster:
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _start_at_s: float = 0.0
     _started_at_s: float = 0.0
+    _terminating: bool = False
 
     def poll(self) -> None:
         """Looks after the cluster once; to be called every few hundredths of a second until `exit_code` is set."""
@@ -72,6 +82,11 @@ class Cluster:
         elif any(code == EXIT_BAD_CONFIGURATION for code in codes):
             self.kill()
             self.exit_code = EXIT_BAD_CONFIGURATION
+        elif self._terminating:
+            if None not in codes:
+                # One that had not begun yet dies of the signal itself: it held nothing.
+                failed = any(code not in (0, -signal.SIGTERM) for code in codes)
+                self.exit_code, self._processes = int(failed), []
         elif any(code not in (None, 0) for code in codes):
             self._restart(codes)
 
@@ -84,9 +99,15 @@ class Cluster:
                 "ORDERFLOW__WORKERS": str(self.workers),
                 "JOB_COMPLETION_INDEX": str(index),
                 "ORDERFLOW__WORKERS__ADDRESSES": ",".join(addresses),
-                "ORDERFLOW_SUPERVISOR": str(os.getpid()),
+                SUPERVISOR_VARIABLE: str(os.getpid()),
             }
-            self._processes.append(subprocess.Popen(list(self.command), env=environment))  # noqa: S603 -- our own command
+            self._processes.append(self._spawn(environment))
+
+    def _spawn(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """One process, in a group of its own: Ctrl-C at the terminal is for the supervisor, which stops it in order."""
+        with ExitStack() as stack:
+            output = stack.enter_context(self.log_file.open("ab")) if self.log_file is not None else None
+            return subprocess.Popen(list(self.command), env=environment, stderr=output, process_group=0)  # noqa: S603 -- our own command
 
     def _restart(self, codes: Sequence[int | None]) -> None:
         self.kill()
@@ -103,7 +124,8 @@ class Cluster:
         return [process.pid for process in self._processes]
 
     def terminate(self) -> None:
-        """Asks all processes to commit what they read and end."""
+        """Asks all processes to commit what they read and end; one that fails on the way is not restarted."""
+        self._terminating = True
         for process in self._processes:
             process.terminate()
         if not self._processes and self.exit_code is None:

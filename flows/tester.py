@@ -74,7 +74,7 @@ class FlowTester:
         base = replace(base, state=replace(base.state, dir=self._folder / "state"))
         self._log = EmbeddedLog(self._folder / "log")
         self._schemas = schemas or FolderSchemas(SCHEMA_FOLDER)
-        self._flow = Flow(loaded, operators, EVENT_TYPES, base, self._log, self._schemas)
+        self._flow = Flow(loaded, operators, EVENT_TYPES, base, self._log, self._schemas, check_purity=True)
         self._codec = Codec.latest(self._schemas, EVENT_TYPES)
         self._producer = self._log.producer("tester")
         self._clock_s = START_S
@@ -135,7 +135,7 @@ class FlowTester:
         return any(item.reads for item in items)
 
     def process_uncommitted(self) -> None:
-        """The first half of an epoch: reads, processes and sends, but commits nothing. Meant to be followed by `crash`."""
+        """The first half of an epoch: reads, processes and sends, but commits nothing. `crash` is to follow."""
         self._producer.flush()
         self._start()
         assert self._assembly is not None
@@ -190,12 +190,15 @@ class FlowTester:
     def _start(self) -> None:
         if self._assembly is not None:
             return
-        self._assembly = Assembly(self._flow)
-        self._assembly.__enter__()
-        self._lane = self._assembly.lane(clock=lambda: self._clock_s)
-        committer = self._assembly.committer()
+        assembly = Assembly(self._flow).__enter__()
+        try:
+            self._lane = assembly.lane(clock=lambda: self._clock_s)
+        except BaseException:
+            assembly.release()
+            raise
+        committer = assembly.committer()
         assert committer is not None
-        self._committer = committer
+        self._committer, self._assembly = committer, assembly
 
     def _stop(self, *, committed: bool) -> None:
         if self._assembly is None:

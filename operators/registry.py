@@ -12,7 +12,7 @@ from config.topology import OperatorSpec
 from operators.state.groups import GroupStores
 from operators.stream.kernel import Kernel
 from operators.stream.scalar import ScalarKernel, StreamSpec
-from operators.stream.step import Logic
+from operators.stream.step import Logic, PureLogic
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class Build:
     clock_ahead_max_ms: int
     source_name: str
     """What outputs carry as `source`."""
+    check_purity: bool = False
+    """Whether scalar logic is watched for changing the state it is given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ def scalar(spec: OperatorSpec, logic: Callable[[Build], Logic[Any]]) -> Operator
     def build(given: Build) -> Kernel:
         return ScalarKernel(
             given.step_id,
-            logic(given),
+            PureLogic(logic(given)) if given.check_purity else logic(given),
             given.stores,
             event_types=given.event_types,
             streams=given.streams,

@@ -18,6 +18,8 @@ Ending = Literal["FILLED", "CANCELED", "EXPIRED", "REJECTED"]
 
 VENUES = ("XNAS", "XNYS", "ARCX", "BATS")
 TICK_MICROS = 10_000
+UNKNOWN_PRICE_MICROS = 100_000_000
+"""What an order trades near that names no price at all."""
 FILLS_MAX = 6
 OPEN_MINUTES, CLOSE_MINUTES = 9 * 60 + 30, 16 * 60
 
@@ -154,8 +156,9 @@ def _fills(
 
 def _price(intent: Mapping[str, Any], random: Random) -> int:
     """Near the arrival price, never worse than the limit, on the tick."""
-    price: int = intent["arrivalPrice"] + random.randint(-10, 10) * TICK_MICROS
     limit = intent["limitPrice"]
+    arrival: int = intent["arrivalPrice"] or limit or UNKNOWN_PRICE_MICROS
+    price = arrival + random.randint(-10, 10) * TICK_MICROS
     if limit is not None:
         price = min(price, limit) if intent["side"] == "BUY" else max(price, limit)
     return max(price, TICK_MICROS)

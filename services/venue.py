@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from services.life import Fill, Life, trade_date_days
+from services.life import VENUES, Fill, Life, trade_date_days
 from services.simulated import Planned, SimulatedService
 
 SOURCE = "gateway-1"
@@ -115,7 +115,7 @@ def _report(
         "clOrdId": intent["clOrdId"],
         "origClOrdId": None,
         "venueOrderId": f"V{intent['orderId']}",
-        "venue": intent["venue"],
+        "venue": intent["venue"] or VENUES[0],
         "tradeDate": trade_date_days(occurred_at),
         "execId": f"{intent['orderId']}-{exec_id}",
         "execRefId": None,

@@ -62,7 +62,8 @@ class Fills:
         ids, ids_valid = order_ids(batch)
         events = ExecutionColumns.read(batch, ids_valid, table)
         rates = FillRates.read(context.fees, events.trade_date, events.venue, table.venues.values)
-        return Fills(batch, ids, events, rows, rates)
+        kept = batch.select(["key", "venue", "tradeDate", "execId"])  # copied with every `where`
+        return Fills(kept, ids, events, rows, rates)
 
     def where(self, chosen: Flags) -> Fills:
         """Some of the events."""
@@ -186,8 +187,8 @@ def note_repeats(folded: Folded, fills: Fills, repeats: Ints) -> None:
     """Counts executions that were seen before."""
     if not len(repeats):
         return
-    batch = fills.batch.select(["venue", "tradeDate", "execId"]).take(pa.array(repeats))
-    identities = zip(*(column.to_pylist() for column in batch.columns), strict=True)
+    batch = fills.batch.take(pa.array(repeats))
+    identities = zip(*(batch.column(name).to_pylist() for name in ("venue", "tradeDate", "execId")), strict=True)
     for position, identity in zip(fills.events.position[repeats].tolist(), identities, strict=True):
         folded.anomalies.append((position, Anomaly(AnomalyKind.DUPLICATE, "execution {} {} {}".format(*identity))))
 

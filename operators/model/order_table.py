@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
+from itertools import repeat
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -127,8 +128,7 @@ class OrderTable:
 
     def find(self, keys: Sequence[bytes]) -> Ints:
         """The row of each key, -1 where there is none."""
-        get = self.index.get
-        return np.fromiter((get(key, -1) for key in keys), np.int64, len(keys))
+        return np.fromiter(map(self.index.get, keys, repeat(-1)), np.int64, len(keys))
 
     def add(self, key: bytes) -> int:
         """The row of a key, a new one of an unknown order if it has none."""

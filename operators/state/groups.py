@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +17,8 @@ from operators.state.catch_up import STREAM_TIME_KEY, Progress, catch_up
 from operators.state.store import KeyGroupStore
 
 UNFLUSHED_MAX: Final = 400_000
+FLUSH_EVERY_S: Final = 0.1
+"""How often a store is written at most where values may stay in memory for longer: each time costs something."""
 
 
 class GroupStores:
@@ -44,12 +49,13 @@ class GroupStores:
         self._flush_interval_s, self._position_interval_s = flush_interval_s, position_interval_s
         self._on_progress = on_progress
         self._stores: dict[int, KeyGroupStore] = {}
-        self._unflushed: dict[int, dict[bytes, bytes | None]] = {}
-        self._unflushed_count = 0
+        self._queues: dict[int, _WriteBehind] = {}
         self._stream_time_ms: dict[int, int] = {}
         self._flushed_at_s = self._asked_at_s = time.monotonic()
         self._asked_ends: Mapping[int, int] = {}
-        self._proven_ends: Mapping[int, int] = {}
+        self._proven_ends: dict[int, int] = {}
+        self._due_after: dict[tuple[int, bool], bytes] = {}
+        self._due_from_start_at_s = 0.0
         self._changed_since_asked = False
         self._admin: Admin | None = None
 
@@ -67,7 +73,7 @@ class GroupStores:
                 undo.pop_all()
             for tp, store in opened.items():
                 self._stores[tp.partition] = store
-                self._unflushed[tp.partition] = {}
+                self._queues[tp.partition] = _WriteBehind()
                 self._stream_time_ms[tp.partition] = store.stream_time_ms
         return missing
 
@@ -78,7 +84,7 @@ class GroupStores:
 
     def get_many(self, group: int, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Values of those keys that have one, as of the last put."""
-        unflushed = self._unflushed[group]
+        unflushed = self._queues[group].values
         if not unflushed:
             return self._stores[group].get_many(keys)
         found = self._stores[group].get_many([key for key in keys if key not in unflushed])
@@ -89,13 +95,19 @@ class GroupStores:
 
     def put_many(self, group: int, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
         """Values of the present epoch; None forgets a key."""
-        self._unflushed[group].update(zip(keys, values, strict=True))
-        self._unflushed_count += len(keys)
+        self._queues[group].values.update(zip(keys, values, strict=True))
         self._changed_since_asked = True
 
     def due(self, group: int, until_ms: int, limit: int, *, wall: bool = False) -> list[tuple[int, bytes]]:
-        """Keys whose due time has come, as of the last flush."""
-        return self._stores[group].due(until_ms, limit, wall=wall)
+        """Keys whose due time has come, as of the last flush.
+
+        What was returned is not returned again before its new value can be expected to be flushed.
+        """
+        found = self._stores[group].due(until_ms, limit, wall=wall, after=self._due_after.get((group, wall), b""))
+        if found:
+            time_ms, key = found[-1]
+            self._due_after[group, wall] = time_ms.to_bytes(8, "big") + key
+        return found
 
     def stream_time_ms(self, group: int) -> int:
         """The event time that the group's records have reached; -1 before the first."""
@@ -110,27 +122,38 @@ class GroupStores:
         return STREAM_TIME_KEY, b"%d" % self._stream_time_ms[group]
 
     def epoch_began(self) -> None:
-        """To be called at the first sight of a newer epoch, before anything of it is put: flushes if it is time."""
+        """To be called at the first sight of a newer epoch, before anything of it is put: flushes what is old enough."""
         self._prove()
         now = time.monotonic()
-        if now - self._flushed_at_s >= self._flush_interval_s or self._unflushed_count > UNFLUSHED_MAX:
-            self._flush()
+        over = self._unflushed_count() > UNFLUSHED_MAX
+        if now - self._flushed_at_s >= min(self._flush_interval_s, FLUSH_EVERY_S) or over:
             self._flushed_at_s = now
-            if now - self._asked_at_s >= self._position_interval_s:
-                self._asked_ends, self._asked_at_s, self._changed_since_asked = self._ends(), now, False
+            for queue in self._queues.values():
+                queue.mark(now)
+            self._flush(math.inf if over else now - self._flush_interval_s)
+        if now - self._due_from_start_at_s >= 2 * self._flush_interval_s:
+            self._due_after.clear()
+            self._due_from_start_at_s = now
+        if now - self._asked_at_s >= self._position_interval_s:
+            self._asked_ends, self._asked_at_s, self._changed_since_asked = self._ends(), now, False
+            for queue in self._queues.values():
+                queue.remember()
 
     def _prove(self) -> None:
         """Takes the ends asked for as positions if everything put since is committed and there was something."""
         if self._asked_ends and self._changed_since_asked:
-            self._proven_ends, self._asked_ends = self._asked_ends, {}
+            self._proven_ends, self._asked_ends = dict(self._asked_ends), {}
 
-    def _flush(self) -> None:
-        for group, changes in self._unflushed.items():
-            end = self._proven_ends.get(group)
+    def _flush(self, until_s: float) -> None:
+        """Writes what became dirty until then, and a position once all that was dirty when it was asked for is written."""
+        for group, queue in self._queues.items():
+            changes = queue.take(until_s)
+            end = self._proven_ends.pop(group, None) if queue.remembered_are_taken() else None
             if changes or end is not None:
                 self._stores[group].write(changes, position=end, stream_time_ms=self._stream_time_ms[group])
-                self._unflushed[group] = {}
-        self._unflushed_count, self._proven_ends = 0, {}
+
+    def _unflushed_count(self) -> int:
+        return sum(len(queue.values) for queue in self._queues.values())
 
     def _ends(self) -> Mapping[int, int]:
         """The committed end of each group's changelog; nothing if the log does not answer: it is asked again later."""
@@ -160,4 +183,45 @@ class GroupStores:
                 stack.callback(store.close)
             if committed:
                 self._prove()
-                self._flush()
+                self._flush(math.inf)
+
+
+class _WriteBehind:
+    """Values of one key group on their way to disk, in the order in which their keys became dirty.
+
+    A key that changes again keeps its place, so that it is written with its newest value when its time has come.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[bytes, bytes | None] = {}
+        self._marks: deque[tuple[float, int]] = deque()
+        self._marked = 0
+        self._remembered = 0
+
+    def mark(self, now_s: float) -> None:
+        """Notes that the keys that became dirty since the last mark did so until now."""
+        if fresh := len(self.values) - self._marked:
+            self._marks.append((now_s, fresh))
+            self._marked += fresh
+
+    def remember(self) -> None:
+        """Notes which keys are dirty now."""
+        self._remembered = len(self.values)
+
+    def remembered_are_taken(self) -> bool:
+        """True if every key that was dirty at the last `remember` has been taken since."""
+        return self._remembered <= 0
+
+    def take(self, until_s: float) -> dict[bytes, bytes | None]:
+        """Removes and returns what became dirty until then."""
+        count = 0
+        while self._marks and self._marks[0][0] <= until_s:
+            count += self._marks.popleft()[1]
+        if until_s == math.inf or count >= len(self.values):
+            taken, self.values = self.values, {}
+            self._marks.clear()
+        else:
+            taken = {key: self.values.pop(key) for key in list(islice(self.values, count))}
+        self._marked = sum(count for _, count in self._marks)
+        self._remembered -= len(taken)
+        return taken

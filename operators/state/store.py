@@ -143,16 +143,27 @@ class KeyGroupStore:
                 yield key, cursor.value()
                 found = cursor.next()
 
-    def due(self, until_ms: int, limit: int, *, wall: bool = False) -> list[tuple[int, bytes]]:
-        """Keys whose due time is at or before `until_ms`, earliest first, with that time."""
-        stop, found = until_ms.to_bytes(8, "big") if until_ms >= 0 else b"", list[tuple[int, bytes]]()
-        if not stop:
+    def due(self, until_ms: int, limit: int, *, wall: bool = False, after: bytes = b"") -> list[tuple[int, bytes]]:
+        """Keys whose due time is at or before `until_ms`, earliest first, with that time; those `after` an entry.
+
+        Writing never looks for a key's earlier entries in the index; the ones that no longer hold go when they are met.
+        """
+        if until_ms < 0:
             return []
-        with self._env.begin(db=self._wall if wall else self._due) as txn, txn.cursor() as cursor:
-            more = cursor.first()
-            while more and (entry := cursor.key())[:8] <= stop and len(found) < limit:
-                found.append((int.from_bytes(entry[:8], "big"), entry[8:]))
+        stop, index, at = until_ms.to_bytes(8, "big"), *((self._wall, 8) if wall else (self._due, 0))
+        found: list[tuple[int, bytes]] = []
+        stale: list[bytes] = []
+        with self._env.begin() as txn, txn.cursor(index) as cursor:
+            more = cursor.set_range(after + b"\0") if after else cursor.first()
+            while more and (entry := cursor.key())[:8] <= stop and len(found) + len(stale) < limit:
+                value = txn.get(entry[8:], db=self._data)
+                if value is not None and value[at : at + 8] == entry[:8]:
+                    found.append((int.from_bytes(entry[:8], "big"), entry[8:]))
+                else:
+                    stale.append(entry)
                 more = cursor.next()
+        if stale:
+            self._write({}, position=None, stream_time_ms=None, stale=(index, stale))
         return found
 
     def write(
@@ -184,6 +195,7 @@ class KeyGroupStore:
         position: int | None,
         stream_time_ms: int | None,
         empty_first: bool = False,
+        stale: tuple[Any, Sequence[bytes]] | None = None,
     ) -> None:
         while True:
             try:
@@ -192,6 +204,9 @@ class KeyGroupStore:
                     if empty_first:
                         for table in (self._data, self._due, self._wall):
                             txn.drop(table, delete=False)
+                    if stale is not None:
+                        for entry in stale[1]:
+                            txn.delete(entry, db=stale[0])
                     self._apply(txn, changes)
                     self._note(txn, position, stream_time_ms)
                 return
@@ -216,32 +231,24 @@ class KeyGroupStore:
     def _apply(self, txn: Any, changes: Mapping[bytes, bytes | None]) -> None:
         if not changes:
             return
-        keys = sorted(changes)
-        with txn.cursor(self._data) as cursor:
-            found: list[tuple[bytes, bytes]] = cursor.getmulti(keys)
-            before = {key: value[:HEADER_BYTES] for key, value in found}
-            puts = []
-            for key in keys:
-                value = changes[key]
-                old = before.get(key, _NOT_DUE)
-                new = _NOT_DUE if value is None else value[:HEADER_BYTES]
-                if old != new:
-                    self._index(txn, self._due, key, old[:8], new[:8])
-                    self._index(txn, self._wall, key, old[8:], new[8:])
-                if value is not None:
-                    puts.append((key, value))
-                elif key in before:
-                    txn.delete(key, db=self._data)
-            cursor.putmulti(puts)
-
-    @staticmethod
-    def _index(txn: Any, index: Any, key: bytes, old: bytes, new: bytes) -> None:
-        if old == new:
-            return
-        if old != _NEVER_BYTES:
-            txn.delete(old + key, db=index)
-        if new != _NEVER_BYTES:
-            txn.put(new + key, b"", db=index)
+        puts: list[tuple[bytes, bytes]] = []
+        due: list[tuple[bytes, bytes]] = []
+        wall: list[tuple[bytes, bytes]] = []
+        for key in sorted(changes):
+            value = changes[key]
+            if value is None:
+                txn.delete(key, db=self._data)
+                continue
+            puts.append((key, value))
+            if value[:HEADER_BYTES] != _NOT_DUE:
+                if value[:8] != _NEVER_BYTES:
+                    due.append((value[:8] + key, b""))
+                if value[8:HEADER_BYTES] != _NEVER_BYTES:
+                    wall.append((value[8:HEADER_BYTES] + key, b""))
+        for table, entries in ((self._data, puts), (self._due, sorted(due)), (self._wall, sorted(wall))):
+            if entries:
+                with txn.cursor(table) as cursor:
+                    cursor.putmulti(entries)
 
     def entries(self) -> int:
         """How many values there are."""

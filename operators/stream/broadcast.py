@@ -68,24 +68,23 @@ class BroadcastTables:
         return bool(records)
 
     def put(self, topic: str, key: bytes, value: bytes | None, place: str) -> None:
-        """Sets or, with None, removes a key in every table of the topic; a value that cannot be read changes nothing."""
+        """Sets or, with None, removes a key in every table of the topic; what cannot be read changes nothing."""
         assert self._codec is not None
         record = None
-        if value is not None:
-            try:
+        try:
+            name = key.decode()
+            if value is not None:
                 record = msgspec.convert(self._codec.decode_record(topic, value), self._event_types[topic])
-            except (DecodeError, msgspec.ValidationError) as error:
-                self.refused += 1
-                log.error(
-                    "broadcast record refused, the table keeps what it had", topic=topic, at=place, error=str(error)
-                )
-                return
-        for name, source in self._topics.items():
-            if source == topic:
+        except (DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+            self.refused += 1
+            log.error("broadcast record refused, the table keeps what it had", topic=topic, at=place, error=str(error))
+            return
+        for source, source_topic in self._topics.items():
+            if source_topic == topic:
                 if record is None:
-                    self.tables[name].pop(key.decode(), None)
+                    self.tables[source].pop(name, None)
                 else:
-                    self.tables[name][key.decode()] = record
+                    self.tables[source][name] = record
         self.version += 1
 
     def close(self) -> None:

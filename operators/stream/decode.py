@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -47,7 +47,7 @@ class Decoder:
         self._codec, self.on_error = codec, on_error
         self._sources = {source.name: source for source in sources}
         self._filters = {
-            source.name: FirstFieldFilter(next(iter(source.where.values())), schemas)
+            source.name: FirstFieldFilter(*next(iter(source.where.items())), schemas)
             for source in sources
             if source.where and next(iter(source.where)) == codec.arrow_schema(source.topic).names[0]
         }
@@ -79,13 +79,15 @@ class Decoder:
         decoded = self._codec.decode(source.topic, values)
         dead = [self.on_error(dead_letter(records[i], step="decode", error=error)) for i, error in decoded.bad]
         rows, batch = decoded.rows, decoded.batch
-        unkeyed = [i for i in rows.tolist() if not is_state_key(keys[i])]
-        keep = np.ones(len(rows), np.bool_)
-        if unkeyed:
-            dead += [self.on_error(dead_letter(records[i], step="decode", error=key_error(keys[i]))) for i in unkeyed]
-            keep &= ~np.isin(rows, np.array(unkeyed))
+        own = pa.array(keys if len(rows) == len(keys) else [keys[i] for i in rows.tolist()], pa.binary())
+        keep = usable_keys(own)
+        letters = [(row, key_error(own[row].as_py())) for row in np.flatnonzero(~keep).tolist()]
         if _KEY_FIELD in batch.schema.names:
-            dead += self._strangers(records, keys, rows, batch, keep)
+            letters += _strangers(batch.column(_KEY_FIELD), own, keep)
+        dead += [
+            self.on_error(dead_letter(records[rows[row]], step="decode", error=e))
+            for row, e in sorted(letters, key=_row)
+        ]
         for name, value in source.where.items():
             keep &= pc.fill_null(pc.equal(batch.column(name), value), False).to_numpy(zero_copy_only=False)
         if not keep.all():
@@ -94,21 +96,6 @@ class Decoder:
             return None, dead
         partitions = np.repeat(np.array([part.partition for part in parts], np.int64), counts)
         return self._columns(source, records, partitions, keys, rows, batch), dead
-
-    def _strangers(
-        self, records: Sequence[Record], keys: Sequence[bytes | None], rows: Ints, batch: pa.RecordBatch, keep: Flags
-    ) -> list[DeadLetter]:
-        """Takes out records whose payload names another key than the record's: state would go to the wrong place."""
-        own = keys if len(rows) == len(keys) else [keys[i] for i in rows.tolist()]
-        same = pc.equal(batch.column(_KEY_FIELD).cast(pa.binary()), pa.array(own, pa.binary()))
-        strangers = np.flatnonzero(keep & ~pc.fill_null(same, False).to_numpy(zero_copy_only=False)).tolist()
-        keep[strangers] = False
-        letters = []
-        for row in strangers:
-            named = batch.column(_KEY_FIELD)[row].as_py()
-            error = InvalidRecordError(f"the record's key is {keys[rows[row]]!r}, its payload names {named!r}")
-            letters.append(self.on_error(dead_letter(records[rows[row]], step="decode", error=error)))
-        return letters
 
     def _columns(
         self,
@@ -127,9 +114,27 @@ class Decoder:
         return Columns(source.topic, batch, own, own, partitions, times, Origin(records))
 
 
-def is_state_key(key: bytes | None) -> bool:
-    """Whether state can be kept under this key."""
-    return bool(key) and len(key) <= KEY_BYTES_MAX and _NUL not in key  # type: ignore[arg-type,operator] # not None here
+def usable_keys(keys: pa.Array) -> Flags:
+    """Under which of these keys state can be kept."""
+    length = pc.fill_null(pc.binary_length(keys), 0).to_numpy(zero_copy_only=False)
+    separated = pc.fill_null(pc.match_substring(keys, pattern="\0"), False).to_numpy(zero_copy_only=False)
+    usable: Flags = (length > 0) & (length <= KEY_BYTES_MAX) & ~separated
+    return usable
+
+
+def _strangers(named: pa.Array, own: pa.Array, keep: Flags) -> list[tuple[int, InvalidRecordError]]:
+    """Takes out rows whose payload names another key than the record's: their state would go to the wrong place."""
+    same = pc.fill_null(pc.equal(named.cast(pa.binary()), own), False).to_numpy(zero_copy_only=False)
+    strangers = np.flatnonzero(keep & ~same).tolist()
+    keep[strangers] = False
+    return [
+        (row, InvalidRecordError(f"the record's key is {own[row].as_py()!r}, its payload names {named[row].as_py()!r}"))
+        for row in strangers
+    ]
+
+
+def _row(letter: tuple[int, InvalidRecordError]) -> int:
+    return letter[0]
 
 
 def key_error(key: bytes | None) -> InvalidRecordError:
@@ -148,12 +153,13 @@ class FirstFieldFilter:
     another text stays in and is judged by the codec, so that nothing malformed is passed over.
     """
 
-    def __init__(self, wanted: str, schemas: SchemaSource) -> None:
-        self._schemas = schemas
+    def __init__(self, field: str, wanted: str, schemas: SchemaSource) -> None:
+        self._field, self._schemas = field, schemas
         text = wanted.encode()
         self._prefix = bytes([len(text) << 1]) + text  # Avro: zigzag length, then UTF-8
         self._cut = HEADER_BYTES + len(self._prefix)
-        self._skip: dict[bytes, bool] = {}
+        self._skip: dict[bytes, bytes] = {}
+        """By the first bytes of a value: all bytes that it must open with to be left out; none if it stays in."""
 
     def __call__(self, records: Sequence[Record]) -> list[Record]:
         """The records to be decoded."""
@@ -162,37 +168,43 @@ class FirstFieldFilter:
         for record in records:
             value = record.value()
             if value is not None:
-                verdict = skip.get(value[:cut])
-                if verdict is None:
-                    verdict = self._judge(value)
-                if verdict:
+                opening = skip.get(value[:cut])
+                if opening is None:
+                    opening = self._judge(value)
+                if opening and value.startswith(opening):
                     continue
             kept.append(record)
         return kept
 
-    def _judge(self, value: bytes) -> bool:
+    def _judge(self, value: bytes) -> bytes:
         start = value[: self._cut]
         plain = len(start) == self._cut and start[0] == 0 and start[HEADER_BYTES] & 0x81 == 0
         length = start[HEADER_BYTES] >> 1 if plain else 0
         text = value[HEADER_BYTES + 1 : HEADER_BYTES + 1 + length]
-        verdict = (
+        unwanted = (
             plain
             and length > 0
             and start[HEADER_BYTES:] != self._prefix
             and len(text) == length
             and _is_name(text)
-            and self._is_known(int.from_bytes(start[1:HEADER_BYTES], "big"))
+            and self._opens_with_the_field(int.from_bytes(start[1:HEADER_BYTES], "big"))
         )
+        opening = start[: HEADER_BYTES + 1] + text if unwanted else b""
         if len(self._skip) < _MEMO_MAX:
-            self._skip[start] = verdict
-        return verdict
+            self._skip[start] = opening
+        return opening
 
-    def _is_known(self, schema_id: int) -> bool:
+    def _opens_with_the_field(self, schema_id: int) -> bool:
+        """Whether the writer's schema is known and has the field first, as a text: versions may order fields anew."""
         try:
-            self._schemas.by_id(schema_id)
-        except DecodeError:
+            first = self._schemas.by_id(schema_id).document["fields"][0]
+        except (DecodeError, LookupError, TypeError):
             return False
-        return True
+        return bool(first["name"] == self._field and _type_name(first["type"]) == "string")
+
+
+def _type_name(avro_type: Any) -> Any:
+    return avro_type.get("type") if isinstance(avro_type, dict) else avro_type
 
 
 def _is_name(text: bytes) -> bool:

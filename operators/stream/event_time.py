@@ -22,7 +22,7 @@ class EventTime:
         self._advanced: set[int] = set()
 
     def advance(self, groups: Ints, times_ms: Ints, now_ms: int, anomalies: dict[str, int]) -> None:
-        """Takes in the times of a batch; one further ahead of the clock than clocks drift is an anomaly, not the time."""
+        """Takes in the times of a batch; one further ahead of the clock than clocks drift is only an anomaly."""
         believable = times_ms <= now_ms + self._clock_ahead_max_ms
         if not believable.all():
             anomalies[CLOCK_JUMP] = anomalies.get(CLOCK_JUMP, 0) + int((~believable).sum())

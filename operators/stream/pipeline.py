@@ -19,7 +19,7 @@ import pyarrow as pa
 from broker.murmur2 import partitions_of
 from config.crash_points import CrashPoint, reach
 from operators.codec.codec import Codec
-from operators.stream.decode import Decoder, is_state_key, key_error
+from operators.stream.decode import Decoder, key_error, usable_keys
 from operators.stream.kernel import Kernel, StepOutcome, StreamBatch
 from operators.stream.keys import KEYS, RECORD_KEY, key_groups
 from operators.stream.records import Columns, DeadLetter, Encoded, Ints, Item, Outcome, Part, concatenate
@@ -215,7 +215,7 @@ def keyed(step: StepPlan, columns: Columns) -> tuple[Columns, list[DeadLetter]]:
     if step.key == RECORD_KEY and not step.exchanged:
         return columns, []
     keys = columns.record_keys if step.key == RECORD_KEY else KEYS[step.key](columns)
-    refused = [row for row, key in enumerate(keys) if not is_state_key(key)]
+    refused = np.flatnonzero(~usable_keys(pa.array(keys, pa.binary()))).tolist()
     letters = [columns.dead_letter(row, step=step.id, error=key_error(keys[row])) for row in refused]
     if refused:
         kept = np.delete(np.arange(len(columns)), refused)

@@ -154,7 +154,7 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
 
 @dataclass(slots=True)
 class Encoded:
-    """Records of one topic ready to be sent, keys and values as bytes or, where they cross processes, as Arrow arrays."""
+    """Records of one topic ready to be sent, as bytes or, where they cross processes, as Arrow arrays."""
 
     topic: str
     keys: Sequence[bytes | None] | pa.Array

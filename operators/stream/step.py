@@ -12,6 +12,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from config.errors import ProcessingError
 from operators.state.store import NEVER
 
 S = TypeVar("S")
@@ -32,8 +33,8 @@ class Output:
 class Result(Generic[S]):
     """What logic makes of one record or timer.
 
-    `state` None forgets the key: its tombstone reaches the changelog. `due_ms` asks to be called back, through `on_due`,
-    when event time reaches it; `wall_due_ms` the same for the wall clock. Both replace what was asked before.
+    `state` None forgets the key: its tombstone reaches the changelog. `due_ms` asks to be called back, through
+    `on_due`, when event time reaches it; `wall_due_ms` the same for the wall clock. Both replace what was asked before.
     `entries` are values kept beside the state, under the key and a suffix, for what grows with a key's life; they are
     written once and never read back by the engine. `anomalies` are counted by kind.
     """
@@ -75,6 +76,34 @@ class Logic(Protocol[S]):
     def window_keys(self, key: str, record: Any, context: Context) -> Sequence[str] | None:
         """For windowed logic: the state keys the record belongs to; None for logic without windows."""
         ...
+
+
+class PureLogic(Generic[S]):
+    """Logic under watch: raises `ProcessingError` when a call changes the state it was given. Testers use it."""
+
+    def __init__(self, logic: Logic[S]) -> None:
+        self._logic, self.state_type = logic, logic.state_type
+
+    def on_record(self, state: S | None, key: str, role: str, record: Any, context: Context) -> Result[S]:
+        before = msgspec.msgpack.encode(state)
+        result = self._logic.on_record(state, key, role, record, context)
+        self._check(before, state, key)
+        return result
+
+    def on_due(self, state: S, key: str, context: Context) -> Result[S]:
+        before = msgspec.msgpack.encode(state)
+        result = self._logic.on_due(state, key, context)
+        self._check(before, state, key)
+        return result
+
+    def window_keys(self, key: str, record: Any, context: Context) -> Sequence[str] | None:
+        return self._logic.window_keys(key, record, context)
+
+    def _check(self, before: bytes, state: S | None, key: str) -> None:
+        if msgspec.msgpack.encode(state) != before:
+            raise ProcessingError(
+                f"{type(self._logic).__name__} changed the state of {key!r} that it was given; it must return a new one"
+            )
 
 
 LogicFactory = Callable[[Any], Logic[Any]]

@@ -1,0 +1,200 @@
+"""The views of keyed steps, read from their local stores by any process of the host while the flow goes on writing.
+
+Readers see committed data only, whole epochs at a time, and never hold up the flow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Final, NamedTuple, Self
+
+import msgspec
+
+from config.errors import StoreError
+from config.settings import Settings
+from operators.model.dashboard import Aggregate
+from operators.model.positions import Position
+from operators.model.timeline import Entry, Timeline, all_entries, chunk_suffix
+from operators.state.reader import StoreReader
+from operators.state.windows import parse_window_key
+
+FLOW: Final = "views"
+"""The flow whose steps the typed readers know."""
+
+
+class View:
+    """The state of one step over all of its key groups on this host, as bytes by state key; a context manager.
+
+    Key groups that appear, or are rebuilt, while it is open are seen. A key is looked for in every key group: a host
+    holds few, and so nobody needs to know how keys are spread. Belongs to one thread; LMDB allows one per step and
+    process at a time.
+
+    `StoreError` where the flow has never run with this state folder.
+    """
+
+    def __init__(self, settings: Settings, flow: str, step: str) -> None:
+        self._directory = settings.state.dir / settings.application.group_of(flow) / step
+        self._description = f"step {step} of flow {flow}"
+        self._readers: dict[Path, tuple[int, StoreReader]] = {}
+        self._refresh()
+
+    def get(self, key: str) -> bytes | None:
+        """The value of one key."""
+        for reader in self._refresh():
+            if (value := reader.get(key)) is not None:
+                return value
+        return None
+
+    def scan(self, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+        """Keys with the prefix and their values: in order within a key group, one key group after the other."""
+        for reader in self._refresh():
+            yield from reader.scan(prefix)
+
+    def _refresh(self) -> Sequence[StoreReader]:
+        """Readers of the key groups that are there now. A rebuilt store is another file under the same name."""
+        found: dict[Path, int] = {}
+        for data_file in self._directory.glob("[0-9]*/data.mdb"):
+            try:
+                found[data_file.parent] = data_file.stat().st_ino
+            except FileNotFoundError:
+                continue  # it is being rebuilt
+        for folder, (inode, reader) in list(self._readers.items()):
+            if found.get(folder) != inode:
+                reader.close()
+                del self._readers[folder]
+        unreadable: StoreError | None = None
+        for folder in sorted(found.keys() - self._readers.keys()):
+            try:
+                self._readers[folder] = (found[folder], StoreReader(folder))
+            except StoreError as error:
+                unreadable = error  # its owner may be about to set it up; the next call looks again
+        if not self._readers:
+            raise unreadable or StoreError(
+                f"{self._directory}: no store of {self._description} here: has the flow run with this state folder "
+                "(state.dir) and application.prefix?"
+            )
+        return [reader for _, reader in self._readers.values()]
+
+    def close(self) -> None:
+        """Lets go of the stores."""
+        for _, reader in self._readers.values():
+            reader.close()
+        self._readers.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Window(NamedTuple):
+    """One window of the dashboard; `start_ms` is inclusive, its end, `size_ms` later, exclusive."""
+
+    symbol: str
+    venue: str
+    size_ms: int
+    start_ms: int
+    aggregate: Aggregate
+
+
+class OrderTimeline(NamedTuple):
+    """All that was said about an order: the state of its timeline and every entry from the first."""
+
+    state: Timeline
+    entries: Sequence[Entry]
+
+
+class PositionsView:
+    """Positions by account and symbol; a context manager. See `View` for what holds of all views."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._view = View(settings, FLOW, "positions")
+        self._decode = msgspec.msgpack.Decoder(Position).decode
+
+    def positions(self, account_id: str | None = None) -> list[Position]:
+        """The positions of an account, by default of all, ordered by account and symbol."""
+        rows = dict(self._view.scan(f"{account_id}|" if account_id is not None else ""))
+        return [self._decode(rows[key]) for key in sorted(rows)]
+
+    def close(self) -> None:
+        """Lets go of the stores."""
+        self._view.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class TimelineView:
+    """Timelines by order key, accountId|orderId; a context manager. See `View` for what holds of all views."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._view = View(settings, FLOW, "timeline")
+        self._decode = msgspec.msgpack.Decoder(Timeline).decode
+
+    def timeline(self, order_key: str) -> OrderTimeline | None:
+        """The timeline of an order; None if nothing is known of it, or no longer."""
+        value = self._view.get(order_key)
+        if value is None:
+            return None
+        state = self._decode(value)
+        chunks = [self._view.get(order_key + chunk_suffix(number)) for number in range(state.chunks)]
+        written = [chunk for chunk in chunks if chunk is not None]
+        # Chunks are written before the state that counts them and deleted with it: a missing one means it was forgotten.
+        return OrderTimeline(state, list(all_entries(state, written))) if len(written) == len(chunks) else None
+
+    def close(self) -> None:
+        """Lets go of the stores."""
+        self._view.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class DashboardView:
+    """Figures by symbol and venue over windows; a context manager. See `View` for what holds of all views."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._view = View(settings, FLOW, "dashboard")
+        self._decode = msgspec.msgpack.Decoder(Aggregate).decode
+
+    def windows(
+        self,
+        *,
+        size_ms: int,
+        symbol: str | None = None,
+        venue: str | None = None,
+        from_ms: int = 0,
+        until_ms: int | None = None,
+    ) -> list[Window]:
+        """The windows of one size that start in [from, until), ordered by start, symbol and venue."""
+        prefix = "" if symbol is None else f"{symbol}|" if venue is None else f"{symbol}|{venue}@{size_ms}@"
+        found = []
+        for state_key, value in self._view.scan(prefix):
+            key, size, start = parse_window_key(state_key)
+            its_symbol, _, its_venue = key.partition("|")
+            if size == size_ms and start >= from_ms and venue in (None, its_venue):
+                if until_ms is None or start < until_ms:
+                    found.append(Window(its_symbol, its_venue, size, start, self._decode(value)))
+        return sorted(found, key=lambda window: (window.start_ms, window.symbol, window.venue))
+
+    def close(self) -> None:
+        """Lets go of the stores."""
+        self._view.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
