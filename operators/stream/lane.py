@@ -7,6 +7,7 @@ counts agree. A lane that had data in an epoch emits at least a tick in the next
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,8 @@ from operators.stream.records import Item, Read
 IDLE_AFTER: Final = 50
 """Empty reads in a row after which the lane looks less often."""
 IDLE_WAIT_MS: Final = 5
+CYCLE_SHARE: Final = 0.7
+CYCLE_MS_MAX: Final = 1_000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Lane(StatefulSourcePartition[Item, None]):
         self._epoch, self._had_data, self._owes_tick = 0, False, False
         self._empty_reads, self._ticked_at_s = 0, 0.0
         self._awake_at: datetime | None = None
+        self._called_at_s, self._was_full = time.monotonic(), False
         reader.assign(cut)
         state.ready = True
 
@@ -77,8 +81,7 @@ class Lane(StatefulSourcePartition[Item, None]):
             if self._is_done() and not self._owes_tick:
                 self._state.ended = True
                 raise StopIteration
-        wait_ms = 0 if full else self._options.collect_ms if self._empty_reads < IDLE_AFTER else IDLE_WAIT_MS
-        self._awake_at = None if full else datetime.now(UTC) + timedelta(milliseconds=wait_ms)
+        self._awake_at = datetime.now(UTC) + timedelta(milliseconds=self._wait_ms(full=full))
         now_s = self._clock()
         if not records and not self._owes_tick and now_s - self._ticked_at_s < self._options.tick_ms / 1e3:
             return []
@@ -88,6 +91,18 @@ class Lane(StatefulSourcePartition[Item, None]):
             self._take(records, item)
         reach(CrashPoint.LANE_EMITTED)  # a crash here costs nothing: nothing of the epoch is committed
         return [item]
+
+    def _wait_ms(self, *, full: bool) -> float:
+        """How long not to be called again.
+
+        With more to read, most of the time that the last epoch took: Bytewax calls a lane whose time has come without
+        pause while other processes still work on the epoch, and that takes the processor from them.
+        """
+        now_s, was_full = time.monotonic(), self._was_full
+        cycle_ms, self._called_at_s, self._was_full = (now_s - self._called_at_s) * 1e3, now_s, full
+        if full:
+            return min(CYCLE_MS_MAX, CYCLE_SHARE * cycle_ms) if was_full else 0.0
+        return self._options.collect_ms if self._empty_reads < IDLE_AFTER else IDLE_WAIT_MS
 
     def _take(self, records: Sequence[Record], item: Item) -> None:
         """Sorts records into the reads of their sources, and notes how far each partition is."""
