@@ -58,18 +58,18 @@ kafka: setup ## Start a one-node Kafka broker for development and print its addr
 kafka-stop: setup ## Stop that broker
 	@$(BIN)/python -m broker.server stop
 
-kafka-install: setup
+kafka-install: setup ## Fetch that broker with Maven, if Maven and Java are there
 ifeq ($(MISSING_FOR_KAFKA),)
-	@$(BIN)/python -c 'from pathlib import Path; from broker.server.server import ensure_installed; ensure_installed(Path(".tools/kafka"))'
+	@$(BIN)/python -c 'from pathlib import Path; from broker.server.server import ensure_installed; ensure_installed(Path(".tools/kafka").resolve())'
 else
 	@echo "$(MISSING_FOR_KAFKA) not found: every test that needs a real Kafka is skipped; in CI they fail instead" >&2
 endif
 
-bench: setup ## Measure throughput and latency; the results go to docs/benchmarks.md
+bench: setup kafka-install ## Compare throughput and latency with Kafka Streams, on a real broker
 	@$(BIN)/python -m bench
 
 chaos: setup kafka-install ## Kill flows at random, hundreds of times, and compare with the truth
-	@$(BIN)/python -m tests.chaos
+	@$(BIN)/python -m tests.chaos$(if $(MISSING_FOR_KAFKA), --log embedded)
 
 docs: setup ## Write docs/configuration.md from the declarations of the options
 	@$(BIN)/orderflow config reference > docs/configuration.md.new

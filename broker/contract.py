@@ -22,7 +22,7 @@ class TopicPartition(NamedTuple):
 
 
 class Record(Protocol):
-    """One record as read; the subset of `confluent_kafka.Message` that the product uses, so that Kafka needs no wrapper."""
+    """One record as read: the subset of `confluent_kafka.Message` in use, so that Kafka needs no wrapper."""
 
     def topic(self) -> str: ...
     def partition(self) -> int: ...

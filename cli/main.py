@@ -25,11 +25,17 @@ class Entry:
 
 
 COMMANDS: Final = {
+    "demo": Entry("cli.demo:demo", "Play a simulated day through the whole pipeline."),
+    "up": Entry("cli.up:up", "Run all flows, supervised."),
     "run": Entry("cli.run:run", "Run a flow."),
+    "query": Entry("cli.query:query", "Ask the views: positions, timelines, dashboard."),
+    "simulate": Entry("cli.simulate:simulate", "Run a simulated order engine and venue."),
+    "import": Entry("cli.imports:import_", "Import market data files."),
     "produce": Entry("cli.produce:produce", "Write JSON lines to a topic."),
     "consume": Entry("cli.consume:consume", "Read a topic as JSON lines."),
     "topology": Entry("cli.topology:topology", "Describe and validate flows."),
     "dlq": Entry("cli.dlq:dlq", "Look at dead letters."),
+    "reference": Entry("cli.reference:reference", "Publish and show limits and symbols."),
     "topics": Entry("cli.topics:topics", "Create and list topics."),
     "schemas": Entry("cli.schemas:schemas", "Check, register and list schemas."),
     "config": Entry("cli.config:config", "Show the configuration in force, or its reference."),

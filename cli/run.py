@@ -21,7 +21,9 @@ log = structlog.get_logger(__name__)
 
 @click.command()
 @click.argument("flow")
-@click.option("--workers", type=click.IntRange(1, 256), help="Processes that share the flow; default from the settings.")
+@click.option(
+    "--workers", type=click.IntRange(1, 256), help="Processes that share the flow; default from the settings."
+)
 @click.option("--until-end", is_flag=True, help="Stop when everything now in the log is processed and committed.")
 @with_settings
 def run(settings: Settings, flow: str, workers: int | None, until_end: bool) -> None:
@@ -79,7 +81,9 @@ def _supervise(settings: Settings, flow_name: str) -> None:
     from flows.supervisor import Backoff, Cluster, supervise
 
     backoff = Backoff(settings.workers.restart_backoff_min_ms / 1e3, settings.workers.restart_backoff_max_ms / 1e3)
-    cluster = Cluster(flow_name, [sys.executable, "-m", "cli", *_without_workers(sys.argv[1:])], settings.workers.count, backoff)
+    cluster = Cluster(
+        flow_name, [sys.executable, "-m", "cli", *_without_workers(sys.argv[1:])], settings.workers.count, backoff
+    )
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -14,7 +14,11 @@ from config.settings import Settings
 
 @click.command()
 @click.option("--orders", type=click.IntRange(min=1), help="Place so many orders; by default none.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Orders and cancels per second.  [default: as fast as the log takes them]")
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Orders and cancels per second.  [default: as fast as the log takes them]",
+)
 @click.option("--seed", type=int, default=1, show_default=True, help="What the day and its fills follow from.")
 @click.option("--until-done", is_flag=True, help="Stop when all that follows from the orders is in the log.")
 @with_settings

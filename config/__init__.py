@@ -1,1 +1,1 @@
-"""What is declared: settings, topics, topologies, schemas, limits, fee tables, metrics and errors. Imports nothing of ours."""
+"""What is declared: settings, topics, topologies, schemas, limits, fees, metrics, errors. Imports nothing of ours."""

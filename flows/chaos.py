@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,9 +75,13 @@ def hook(
     *,
     log: Path | None,
     crashes_max: int,
-    kill: Callable[[int, int], None] = os.kill,
+    end: Callable[[signal.Signals], None] = lambda number: signal.pthread_kill(threading.get_ident(), number),
 ) -> Callable[[CrashPoint], None]:
-    """What to call at every crash point."""
+    """What to call at every crash point.
+
+    The signal goes to the calling thread. Sent to the process, another thread may take it, and this one runs on for a
+    moment: a process meant to pause before a commit would pause in it, holding the lock of an embedded log.
+    """
 
     def reach(point: CrashPoint) -> None:
         crash = crashes.get(point)
@@ -87,6 +92,6 @@ def hook(
                 return
             with log.open("ab") as file:  # one small append is atomic among processes
                 file.write(f"{point} {os.getpid()}\n".encode())
-        kill(os.getpid(), crash.signal)
+        end(crash.signal)
 
     return reach

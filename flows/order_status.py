@@ -1,4 +1,4 @@
-"""The flow `order_status` for `python -m bytewax.run flows.order_status`; its topology is config/topologies/order_status.yaml."""
+"""The flow `order_status` for `python -m bytewax.run flows.order_status`; see config/topologies/order_status.yaml."""
 
 from __future__ import annotations
 

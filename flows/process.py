@@ -77,7 +77,7 @@ def _run(assembly: Assembly, index: int, addresses: Sequence[str], *, epoch_ms: 
 
 
 def _calm_collector() -> None:
-    """Makes Python look for cycles rarely: batches of records are freed by counting, and a look goes through them all."""
+    """Makes Python look for cycles rarely: counting references frees batches, and a look goes through all."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, 20, 100)

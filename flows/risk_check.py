@@ -1,4 +1,4 @@
-"""The flow `risk_check` for `python -m bytewax.run flows.risk_check`; its topology is config/topologies/risk_check.yaml."""
+"""The flow `risk_check` for `python -m bytewax.run flows.risk_check`; see config/topologies/risk_check.yaml."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ EXIT_BAD_CONFIGURATION: Final = ConfigurationError.exit_code
 CALM_AFTER_S: Final = 30.0
 """A cluster that ran this long starts its back-off anew."""
 POLL_S: Final = 0.05
+_STANDARD_ERROR: Final = 2
 SUPERVISOR_VARIABLE: Final = "ORDERFLOW_SUPERVISOR"
 """Tells a process the process id of the supervisor that it must not outlive."""
 
@@ -58,7 +59,7 @@ class Cluster:
     backoff: Backoff
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     log_file: Path | None = None
-    """Where the processes' standard error goes; by default to the supervisor's own."""
+    """Where all that the processes write goes; by default to the supervisor's standard error."""
     clock: Callable[[], float] = time.monotonic
     restarts: int = 0
     exit_code: int | None = None
@@ -107,7 +108,11 @@ class Cluster:
         """One process, in a group of its own: Ctrl-C at the terminal is for the supervisor, which stops it in order."""
         with ExitStack() as stack:
             output = stack.enter_context(self.log_file.open("ab")) if self.log_file is not None else None
-            return subprocess.Popen(list(self.command), env=environment, stderr=output, process_group=0)  # noqa: S603 -- our own command
+            # Bytewax writes remarks on its connections to standard output, which is for results.
+            stream = output if output is not None else _STANDARD_ERROR
+            return subprocess.Popen(  # noqa: S603 -- our own command
+                list(self.command), env=environment, stdout=stream, stderr=stream, process_group=0
+            )
 
     def _restart(self, codes: Sequence[int | None]) -> None:
         self.kill()

@@ -1,4 +1,4 @@
-"""The flow `views` for `python -m bytewax.run flows.views`; its topology is config/topologies/views.yaml."""
+"""The flow `views` for `python -m bytewax.run flows.views`; see config/topologies/views.yaml."""
 
 from __future__ import annotations
 

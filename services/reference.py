@@ -1,4 +1,4 @@
-"""Reference data on the log: the risk limits and instruments of a file, published to their compacted topics, and read."""
+"""Reference data on the log: risk limits and instruments of files, published to their compacted topics, and read."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What delivers: the committer with its transaction per epoch, dead letters, and the views that other processes read."""
+"""What delivers: the committer with its transaction per epoch, dead letters, and views that other processes read."""

@@ -117,9 +117,9 @@ class CommitterSink(FixedPartitionedSink[Outcome, None]):
     def list_parts(self) -> list[str]:
         return [PART] if self._committer is not None else []
 
-    def part_fn(self, item_key: str) -> int:  # noqa: ARG002 -- Bytewax's contract; there is one part
+    def part_fn(self, item_key: str) -> int:
         return 0
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> Committer:  # noqa: ARG002 -- Bytewax's
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> Committer:
         assert self._committer is not None
         return self._committer

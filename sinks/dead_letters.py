@@ -1,4 +1,4 @@
-"""Dead letters on the wire: the failed record's bytes unchanged, why and where in headers named as Kafka Streams does."""
+"""Dead letters on the wire: the failed record's bytes unchanged, why and where in headers as Kafka Streams has them."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ Readers see committed data only, whole epochs at a time, and never hold up the f
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
@@ -22,7 +21,10 @@ from operators.state.reader import StoreReader
 from operators.state.windows import parse_window_key
 
 FLOW: Final = "views"
-"""The flow whose steps the typed readers know."""
+POSITIONS: Final = "positions"
+TIMELINE: Final = "timeline"
+DASHBOARD: Final = "dashboard"
+"""The steps of that flow which the typed readers know."""
 
 
 class View:
@@ -110,91 +112,46 @@ class OrderTimeline(NamedTuple):
     entries: Sequence[Entry]
 
 
-class PositionsView:
-    """Positions by account and symbol; a context manager. See `View` for what holds of all views."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._view = View(settings, FLOW, "positions")
-        self._decode = msgspec.msgpack.Decoder(Position).decode
-
-    def positions(self, account_id: str | None = None) -> list[Position]:
-        """The positions of an account, by default of all, ordered by account and symbol."""
-        rows = dict(self._view.scan(f"{account_id}|" if account_id is not None else ""))
-        return [self._decode(rows[key]) for key in sorted(rows)]
-
-    def close(self) -> None:
-        """Lets go of the stores."""
-        self._view.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def read_positions(view: View, account_id: str | None = None) -> list[Position]:
+    """The positions of an account, by default of all, ordered by account and symbol; `view` is of step `positions`."""
+    prefix = f"{account_id}|" if account_id is not None else ""
+    found = [_POSITION.decode(value) for _, value in view.scan(prefix)]
+    return sorted(found, key=lambda position: (position.account_id, position.symbol))
 
 
-class TimelineView:
-    """Timelines by order key, accountId|orderId; a context manager. See `View` for what holds of all views."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._view = View(settings, FLOW, "timeline")
-        self._decode = msgspec.msgpack.Decoder(Timeline).decode
-
-    def timeline(self, order_key: str) -> OrderTimeline | None:
-        """The timeline of an order; None if nothing is known of it, or no longer."""
-        value = self._view.get(order_key)
-        if value is None:
-            return None
-        state = self._decode(value)
-        chunks = [self._view.get(order_key + chunk_suffix(number)) for number in range(state.chunks)]
-        written = [chunk for chunk in chunks if chunk is not None]
-        # Chunks are written before the state that counts them and deleted with it: a missing one means it was forgotten.
-        return OrderTimeline(state, list(all_entries(state, written))) if len(written) == len(chunks) else None
-
-    def close(self) -> None:
-        """Lets go of the stores."""
-        self._view.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def read_timeline(view: View, order_key: str) -> OrderTimeline | None:
+    """The timeline of an order, accountId|orderId; None if nothing is known of it. `view` is of step `timeline`."""
+    value = view.get(order_key)
+    if value is None:
+        return None
+    state = _TIMELINE.decode(value)
+    chunks = [view.get(order_key + chunk_suffix(number)) for number in range(state.chunks)]
+    written = [chunk for chunk in chunks if chunk is not None]
+    # Chunks are written with the state that counts them and deleted with it: one that is missing was forgotten since.
+    return OrderTimeline(state, list(all_entries(state, written))) if len(written) == len(chunks) else None
 
 
-class DashboardView:
-    """Figures by symbol and venue over windows; a context manager. See `View` for what holds of all views."""
+def read_windows(
+    view: View,
+    *,
+    size_ms: int,
+    symbol: str | None = None,
+    venue: str | None = None,
+    from_ms: int = 0,
+    until_ms: int | None = None,
+) -> list[Window]:
+    """The windows of one size that start in [from, until), ordered by start, symbol and venue; step `dashboard`."""
+    prefix = "" if symbol is None else f"{symbol}|" if venue is None else f"{symbol}|{venue}@{size_ms}@"
+    found = []
+    for state_key, value in view.scan(prefix):
+        key, size, start = parse_window_key(state_key)
+        its_symbol, _, its_venue = key.partition("|")
+        wanted = size == size_ms and venue in (None, its_venue) and start >= from_ms
+        if wanted and (until_ms is None or start < until_ms):
+            found.append(Window(its_symbol, its_venue, size, start, _AGGREGATE.decode(value)))
+    return sorted(found, key=lambda window: (window.start_ms, window.symbol, window.venue))
 
-    def __init__(self, settings: Settings) -> None:
-        self._view = View(settings, FLOW, "dashboard")
-        self._decode = msgspec.msgpack.Decoder(Aggregate).decode
 
-    def windows(
-        self,
-        *,
-        size_ms: int,
-        symbol: str | None = None,
-        venue: str | None = None,
-        from_ms: int = 0,
-        until_ms: int | None = None,
-    ) -> list[Window]:
-        """The windows of one size that start in [from, until), ordered by start, symbol and venue."""
-        prefix = "" if symbol is None else f"{symbol}|" if venue is None else f"{symbol}|{venue}@{size_ms}@"
-        found = []
-        for state_key, value in self._view.scan(prefix):
-            key, size, start = parse_window_key(state_key)
-            its_symbol, _, its_venue = key.partition("|")
-            if size == size_ms and start >= from_ms and venue in (None, its_venue):
-                if until_ms is None or start < until_ms:
-                    found.append(Window(its_symbol, its_venue, size, start, self._decode(value)))
-        return sorted(found, key=lambda window: (window.start_ms, window.symbol, window.venue))
-
-    def close(self) -> None:
-        """Lets go of the stores."""
-        self._view.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+_POSITION: Final = msgspec.msgpack.Decoder(Position)
+_TIMELINE: Final = msgspec.msgpack.Decoder(Timeline)
+_AGGREGATE: Final = msgspec.msgpack.Decoder(Aggregate)

@@ -122,7 +122,7 @@ class GroupStores:
         return STREAM_TIME_KEY, b"%d" % self._stream_time_ms[group]
 
     def epoch_began(self) -> None:
-        """To be called at the first sight of a newer epoch, before anything of it is put: flushes what is old enough."""
+        """To be called at the first sight of a newer epoch, before anything of it is put; flushes what is old."""
         self._prove()
         now = time.monotonic()
         over = self._unflushed_count() > UNFLUSHED_MAX
@@ -134,7 +134,8 @@ class GroupStores:
         if now - self._due_from_start_at_s >= 2 * self._flush_interval_s:
             self._due_after.clear()
             self._due_from_start_at_s = now
-        if now - self._asked_at_s >= self._position_interval_s:
+        # Not while the last ones wait for what was dirty then: asking anew would make them wait for ever.
+        if now - self._asked_at_s >= self._position_interval_s and not self._proven_ends:
             self._asked_ends, self._asked_at_s, self._changed_since_asked = self._ends(), now, False
             for queue in self._queues.values():
                 queue.remember()
@@ -145,7 +146,7 @@ class GroupStores:
             self._proven_ends, self._asked_ends = dict(self._asked_ends), {}
 
     def _flush(self, until_s: float) -> None:
-        """Writes what became dirty until then, and a position once all that was dirty when it was asked for is written."""
+        """Writes what became dirty until then; a position, once all that was dirty when it was asked for is written."""
         for group, queue in self._queues.items():
             changes = queue.take(until_s)
             end = self._proven_ends.pop(group, None) if queue.remembered_are_taken() else None

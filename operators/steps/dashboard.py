@@ -14,23 +14,28 @@ from operators.registry import Build, Operator, scalar
 from operators.state.windows import Windows, parse_window_key
 from operators.stream.step import Context, Result
 
+_HALF_A_MINUTE: Final = DurationMs(30_000)
+_MINUTE: Final = DurationMs(60_000)
+_FIVE_MINUTES: Final = DurationMs(300_000)
+_DAY: Final = DurationMs(86_400_000)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hopping:
     """Windows that overlap."""
 
-    size: DurationMs = 300_000
-    every: DurationMs = 60_000
+    size: DurationMs = _FIVE_MINUTES
+    every: DurationMs = _MINUTE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DashboardOptions:
     """Options of the dashboard: sizes of its windows, how long they wait for late records, how long they are kept."""
 
-    tumbling: DurationMs = 60_000
+    tumbling: DurationMs = _MINUTE
     hopping: Hopping = field(default_factory=Hopping)
-    grace: DurationMs = 30_000
-    keep: DurationMs = 86_400_000
+    grace: DurationMs = _HALF_A_MINUTE
+    keep: DurationMs = _DAY
 
 
 class Dashboard:

@@ -19,7 +19,8 @@ import config
 from config.errors import ConfigurationError, Problem, ProcessingError
 from config.topology import OperatorSpec
 from operators.model.fees import FeeSchedule, parse_schedule
-from operators.model.fold import Folded, fold_executions, fold_statuses
+from operators.model.fold import fold_executions, fold_statuses
+from operators.model.folded import Folded
 from operators.model.order_table import Column, OrderTable, chunk_count
 from operators.model.orders import Context
 from operators.registry import Build, Operator

@@ -7,7 +7,7 @@ from typing import Any, Final
 from config.topology import OperatorSpec
 from operators.model.events import OrderEnriched
 from operators.model.positions import Position, on_enriched
-from operators.registry import Build, Operator, scalar
+from operators.registry import Operator, scalar
 from operators.stream.step import Context, Result
 
 
@@ -28,10 +28,6 @@ class Positions:
         return None
 
 
-def _logic(given: Build) -> Positions:
-    return Positions()
-
-
 OPERATOR: Final[Operator] = scalar(
     OperatorSpec(
         name="positions",
@@ -39,5 +35,5 @@ OPERATOR: Final[Operator] = scalar(
         inputs={"enrichment": "OrderEnriched"},
         outputs={},
     ),
-    _logic,
+    lambda _: Positions(),
 )

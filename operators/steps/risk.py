@@ -8,7 +8,7 @@ from config.topology import OperatorSpec
 from operators.model.events import OrderIntent
 from operators.model.exposure import AccountRisk, on_status
 from operators.model.risk import on_intent
-from operators.registry import Build, Operator, scalar
+from operators.registry import Operator, scalar
 from operators.stream.step import Context, Output, Result
 
 
@@ -35,10 +35,6 @@ class RiskCheck:
         return None
 
 
-def _logic(given: Build) -> RiskCheck:
-    return RiskCheck()
-
-
 OPERATOR: Final[Operator] = scalar(
     OperatorSpec(
         name="risk_check",
@@ -47,5 +43,5 @@ OPERATOR: Final[Operator] = scalar(
         outputs={"decisions": "RiskOutcome"},
         needs_broadcast=frozenset({"controls", "symbols"}),
     ),
-    _logic,
+    lambda _: RiskCheck(),
 )

@@ -32,11 +32,11 @@ def test_without_the_variable_nothing_is_installed(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_crash_is_noted_before_it_happens_and_their_number_is_bounded(tmp_path: Path) -> None:
-    killed: list[tuple[int, int]] = []
+    ended: list[signal.Signals] = []
     log = tmp_path / "crashes"
     crashes = {CrashPoint.COMMIT_BEFORE: Crash(1.0, signal.SIGKILL), CrashPoint.FENCED: Crash(0.0, signal.SIGKILL)}
-    reach = hook(crashes, Random(1), log=log, crashes_max=2, kill=lambda pid, number: killed.append((pid, number)))
+    reach = hook(crashes, Random(1), log=log, crashes_max=2, end=ended.append)
     for point in [CrashPoint.LANE_EMITTED, CrashPoint.FENCED, *[CrashPoint.COMMIT_BEFORE] * 3]:
         reach(point)
-    assert killed == [(os.getpid(), signal.SIGKILL)] * 2
+    assert ended == [signal.SIGKILL] * 2
     assert log.read_text() == f"commit.before {os.getpid()}\n" * 2

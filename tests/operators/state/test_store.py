@@ -119,7 +119,9 @@ def test_a_damaged_file_is_dropped_and_the_store_starts_empty(tmp_path: Path, da
     store.close()
     file = tmp_path / "data.mdb"
     content = file.read_bytes()
-    file.write_bytes({"garbage": b"\xa5" * len(content), "cut short": content[: len(content) // 2], "empty": b""}[damage])
+    file.write_bytes(
+        {"garbage": b"\xa5" * len(content), "cut short": content[: len(content) // 2], "empty": b""}[damage]
+    )
     store = open_store(tmp_path)
     assert (store.entries(), store.position) == (0, 0)
     store.write({b"k": header()})

@@ -1,0 +1,78 @@
+"""What the benchmarks that run the flow by themselves watch: its visible outputs and its committed position."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from types import TracebackType
+from typing import Final
+
+from bench.peers.harness import cluster
+from bench.peers.harness.job import Job
+from broker.contract import TopicPartition
+from broker.kafka import KafkaLog
+
+_WAIT_S: Final = 0.05
+_QUIET_S: Final = 1.0
+
+
+class Outputs:
+    """Counts the enrichments that a read_committed consumer sees, from the first one on; a context."""
+
+    def __init__(self, bootstrap: str, partitions: int) -> None:
+        self.count = 0
+        self._consumer = cluster.reader(bootstrap, cluster.ENRICHMENT, [0] * partitions)
+
+    def __enter__(self) -> Outputs:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._consumer.close()
+
+    def poll(self) -> int:
+        """Counts what is there, waiting a moment for a first one; how many came."""
+        # One message first: asking for many would wait the whole time for the last of them.
+        came = sum(1 for _ in cluster.good(self._consumer.consume(1, _WAIT_S)))
+        if came:
+            came += sum(1 for _ in cluster.good(self._consumer.consume(5_000, 0.001)))
+        self.count += came
+        return came
+
+    def poll_until_quiet(self) -> None:
+        """Counts until nothing came for a while."""
+        last = time.monotonic()
+        while time.monotonic() < last + _QUIET_S:
+            if self.poll():
+                last = time.monotonic()
+
+    def poll_until(self, want: int, job: Job, timeout_s: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Counts until there are so many. Raises if there are more, if the job ends, or after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        while self.count < want:
+            if not self.poll():
+                job.process.check()
+            meanwhile()
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.count:,} of {want:,} outputs were visible after {timeout_s:.0f} s")
+        if self.count > want:
+            raise RuntimeError(f"{self.count:,} outputs are visible where {want:,} are due: some are duplicates")
+
+
+def wait_until_committed(bootstrap: str, group: str, timeout_s: float = 120.0) -> None:
+    """Returns when the group has committed all that its topics hold."""
+    deadline = time.monotonic() + timeout_s
+    topics = (cluster.STATUS, cluster.EXECUTIONS)
+    partitions = [TopicPartition(t, p) for t in topics for p in range(cluster.partitions_of(bootstrap, t))]
+    with closing(KafkaLog(bootstrap).admin()) as admin:
+        while True:
+            ends, committed = admin.ends(partitions), admin.committed(group, partitions)
+            # The marker of the last transaction takes an offset of its own, which nobody reads.
+            behind = [tp for tp in partitions if ends[tp] - committed.get(tp, 0) > 1]
+            if not behind:
+                return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"group {group} did not reach the end of {behind[0]} in time")
+            time.sleep(0.1)

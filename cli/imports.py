@@ -1,0 +1,91 @@
+"""`orderflow import`: files of real market data become engine statuses and execution reports on the log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from cli.progress import bytes_progress
+from cli.session import with_settings
+from config.errors import UsageError
+from config.settings import Settings
+from flows.connect import open_codec, open_log
+from services.imports.common import ACCOUNTS, EXECUTIONS_TOPIC, STATUS_TOPIC
+
+if TYPE_CHECKING:
+    from services.imports.common import Batch
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_date = click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="Trade date.  [default: that in the file name]")
+_accounts = click.option(
+    "--accounts",
+    type=click.IntRange(1, 1_000_000),
+    default=ACCOUNTS,
+    show_default=True,
+    help="Accounts to spread orders over.",
+)
+_venue = click.option("--venue", default="XNAS", show_default=True, help="Market identifier code of the venue.")
+
+
+@click.group(name="import")
+def import_() -> None:
+    """Import market data files, plain or .gz, into orders.status and orders.executions.
+
+    Orders get accounts by a hash of their number. Repeating an import is harmless: the same file gives the same
+    records, and order_status knows what it has seen. A summary is printed as one line of JSON.
+
+    Executions of days that the fee table does not cover become dead letters. To replay such days run order_status from
+    a copy of its topology with the option `fees: free`, which charges nothing.
+    """
+
+
+@import_.command()
+@click.argument("file", type=_FILE)
+@_date
+@click.option("--symbol", help="Symbol of the file.  [default: that in the file name]")
+@_accounts
+@_venue
+@with_settings
+def lobster(
+    settings: Settings, file: Path, date: datetime | None, symbol: str | None, accounts: int, venue: str
+) -> None:
+    """Import a LOBSTER message file (lobsterdata.com)."""
+    from services.imports import lobster as importer
+
+    day = date.date() if date is not None else None
+    _import(settings, file, importer.read(file, day, symbol, accounts=accounts, venue=venue))
+
+
+@import_.command()
+@click.argument("file", type=_FILE)
+@_date
+@_accounts
+@_venue
+@with_settings
+def itch(settings: Settings, file: Path, date: datetime | None, accounts: int, venue: str) -> None:
+    """Import a NASDAQ TotalView-ITCH 5.0 file."""
+    from services.imports import itch as importer
+
+    day = date.date() if date is not None else None
+    _import(settings, file, importer.read(file, day, accounts=accounts, venue=venue))
+
+
+def _import(settings: Settings, file: Path, batches: Iterator[Batch]) -> None:
+    from services.imports.common import write
+
+    topics = (STATUS_TOPIC, EXECUTIONS_TOPIC)
+    log = open_log(settings)
+    with closing(log.admin()) as admin:
+        missing = sorted(set(topics) - admin.topics().keys())
+    if missing:
+        raise UsageError(f"there is no topic {' or '.join(missing)}: run `orderflow topics create`")
+    name = settings.application.client_id_of("orderflow", f"import-{file.name}")
+    with bytes_progress(file.name) as progress:
+        summary = write(log, open_codec(settings, topics), batches, progress, name=name)
+    click.echo(msgspec.json.encode(summary))

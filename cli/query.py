@@ -1,0 +1,179 @@
+"""`orderflow query`: what the views know, as a table or as JSON lines, while the flow runs or after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from cli.session import with_settings
+from cli.table import write_table
+from config.errors import UsageError
+from config.settings import Settings
+
+if TYPE_CHECKING:
+    from operators.model.positions import Position
+    from operators.model.timeline import Entry
+    from sinks.views import Window
+
+_SIZES_MS: Final = {"1m": 60_000, "5m": 300_000}
+_MICROS: Final = 1_000_000
+_PERCENTILES: Final = {"p50": 0.5, "p99": 0.99}
+
+_format = click.option(
+    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print."
+)
+
+
+@click.group()
+def query() -> None:
+    """Ask the views: positions, timelines, dashboard."""
+
+
+@query.command()
+@click.argument("account", required=False)
+@_format
+@with_settings
+def positions(settings: Settings, account: str | None, form: str) -> None:
+    """Print the positions of ACCOUNT, by default of all accounts, at average cost."""
+    from sinks.views import FLOW, POSITIONS, View, read_positions
+
+    with View(settings, FLOW, POSITIONS) as view:
+        found = read_positions(view, account)
+    if account is not None and not found:
+        raise UsageError(f"account {account} has no position")
+    _write([_of_position(position) for position in found], form)
+
+
+@query.command()
+@click.argument("order_key")
+@_format
+@with_settings
+def timeline(settings: Settings, order_key: str, form: str) -> None:
+    """Print everything that was said about the order ORDER_KEY (accountId|orderId), in the order of arrival."""
+    from sinks.views import FLOW, TIMELINE, View, read_timeline
+
+    if "|" not in order_key:
+        raise UsageError(f"{order_key!r} is no order key: write accountId|orderId, in quotes")
+    with View(settings, FLOW, TIMELINE) as view:
+        found = read_timeline(view, order_key)
+    if found is None:
+        raise UsageError(f"nothing is known of order {order_key}")
+    _write([_of_entry(entry) for entry in found.entries], form)
+
+
+@query.command()
+@click.option("--symbol", help="Only this symbol.")
+@click.option("--venue", help="Only this venue.")
+@click.option(
+    "--window", type=click.Choice(list(_SIZES_MS)), default="1m", show_default=True, help="Tumbling 1m, hopping 5m."
+)
+@click.option("--last", type=click.IntRange(min=1), default=10, show_default=True, help="So many windows, the newest.")
+@_format
+@with_settings
+def dashboard(settings: Settings, symbol: str | None, venue: str | None, window: str, last: int, form: str) -> None:
+    """Print figures by symbol and venue over windows of event time."""
+    from sinks.views import DASHBOARD, FLOW, View, read_windows
+
+    with View(settings, FLOW, DASHBOARD) as view:
+        found = read_windows(view, size_ms=_SIZES_MS[window], symbol=symbol, venue=venue)
+    if not found and (symbol is not None or venue is not None):
+        raise UsageError(f"there are no windows of {symbol or 'any symbol'} at {venue or 'any venue'}")
+    newest = sorted({each.start_ms for each in found})[-last:]
+    _write([_of_window(each) for each in found if each.start_ms in newest], form)
+
+
+def _write(rows: Sequence[Mapping[str, Any]], form: str) -> None:
+    if form == "json":
+        from operators.codec.json_form import dumps
+
+        for row in rows:
+            click.echo(dumps(row))
+    elif rows:
+        write_table([name.upper() for name in rows[0]], [[_text(value) for value in row.values()] for row in rows])
+
+
+def _of_position(position: Position) -> dict[str, Any]:
+    return {
+        "accountId": position.account_id,
+        "symbol": position.symbol,
+        "quantity": position.quantity,
+        "averageCost": _amount(position.average_cost),
+        "costBasis": _amount(position.cost_basis),
+        "realised": _amount(position.realised),
+        "fees": _amount(position.fees),
+        "tradedQuantity": position.traded_quantity,
+        "tradedNotional": _amount(position.traded_notional),
+        "lastPrice": _amount(position.last_price),
+        "updatedAt": _time(position.updated_at),
+    }
+
+
+def _of_entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "index": entry.index,
+        "occurredAt": _time(entry.occurred_at),
+        "origin": entry.origin,
+        "source": entry.source,
+        "sequence": entry.sequence,
+        "kind": entry.kind,
+        "code": entry.code,
+        "venue": entry.venue,
+        "quantity": entry.quantity,
+        "filledQuantity": entry.filled,
+        "leavesQuantity": entry.leaves,
+        "averagePrice": _amount(entry.average_price),
+        "lastQuantity": entry.last_quantity,
+        "lastPrice": _amount(entry.last_price),
+        "execId": entry.exec_id,
+        "fees": _amount(entry.fees),
+        "text": entry.text,
+    }
+
+
+def _of_window(window: Window) -> dict[str, Any]:
+    figures = window.aggregate
+    rate = figures.fill_rate
+    return {
+        "symbol": window.symbol,
+        "venue": window.venue,
+        "start": _time(window.start_ms * 1_000),
+        "orders": figures.orders,
+        "openChange": figures.open_change,
+        "fills": figures.fills,
+        "tradedQuantity": figures.traded_quantity,
+        "tradedNotional": _amount(figures.traded_notional),
+        "vwap": _amount(figures.vwap),
+        "fillRate": None if rate is None else round(rate, 4),
+        "filled": figures.filled,
+        "canceled": figures.canceled,
+        "rejected": figures.rejected,
+        "expired": figures.expired,
+        "acknowledgementMicros": {name: figures.acknowledgement.quantile(p) for name, p in _PERCENTILES.items()},
+        "firstFillMicros": {name: figures.first_fill.quantile(p) for name, p in _PERCENTILES.items()},
+        "rejectReasons": figures.reject_reasons,
+    }
+
+
+def _amount(micros: int | None) -> int | Decimal | None:
+    """Millionths as the JSON form of events has them: a number without trailing zeros."""
+    if micros is None:
+        return None
+    whole, rest = divmod(micros, _MICROS)
+    return whole if rest == 0 else Decimal(micros).scaleb(-6).normalize()
+
+
+def _time(micros: int) -> str:
+    seconds, rest = divmod(micros, _MICROS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
+
+
+def _text(value: Any) -> str:
+    if value is None or value == "" or value == {}:
+        return "-"
+    if isinstance(value, Mapping):
+        return ",".join(f"{name}={'-' if part is None else part}" for name, part in value.items())
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)

@@ -1,0 +1,411 @@
+"""Kills a flow again and again while its input keeps arriving, lets it finish, and compares what came of it.
+
+A round is one start of the flow as a cluster of one to three processes. It ends in one of these ways:
+
+    point    a process dies at a named point of the commit or restore protocols
+    early    a process is killed while the cluster starts, fences, or catches up
+    steady   a process is killed some time after the cluster has begun to commit
+    broker   the Kafka broker is killed and started again; the flow lives on or not
+
+The other processes of the cluster live on for a moment, sometimes into the next round, and are killed then. Between
+rounds stores are deleted at random, and settings that shift the moments of flushing are drawn anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from random import Random
+from signal import SIGCONT, SIGKILL
+from typing import Any, Literal
+
+from broker.contract import Log, TopicPartition, TopicSpec
+from broker.embedded import EmbeddedLog
+from broker.kafka import KafkaLog
+from broker.server.server import Broker, start
+from chaos_jobs import PARTITIONS, Job, Place, general_problems, keep_history, stores_ahead
+from chaos_processes import ForkServer, Worker
+from config.crash_points import CrashPoint
+from config.errors import BrokenWorldError
+from config.topics import TOPICS
+from flows.chaos import CRASH_VARIABLE, LOG_VARIABLE, SEED_VARIABLE
+from flows.supervisor import free_addresses
+
+LogKind = Literal["embedded", "kafka"]
+
+POLL_S = 0.01
+STARTING_S = 60.0
+FINISHING_S = 120.0
+CRASH_POINTS = {
+    CrashPoint.LANE_EMITTED: 0.05,
+    CrashPoint.KERNEL_PROCESSED: 0.04,
+    CrashPoint.STORE_FLUSHING: 0.05,
+    CrashPoint.STORE_FLUSHED: 0.05,
+    CrashPoint.CATCH_UP_STARTED: 0.4,
+    CrashPoint.CATCH_UP_APPLIED: 0.2,
+    CrashPoint.FENCED: 0.7,
+    CrashPoint.COMMIT_SENDING: 0.08,
+    CrashPoint.COMMIT_BEFORE: 0.08,
+    CrashPoint.COMMIT_AFTER: 0.08,
+}
+"""With which probability a process dies when it reaches a point; some are reached once per start, some per epoch."""
+
+
+@dataclass
+class World:
+    """A log with the product's topics, and a folder for everything else; processes are led to both by variables."""
+
+    kind: LogKind
+    folder: Path
+    log: Log
+    broker: Broker | None = None
+
+    @property
+    def place(self) -> Place:
+        """Where its flows run."""
+        return Place(self.log, self.folder / "state")
+
+    @property
+    def crash_log(self) -> Path:
+        """Where crashes at named points are noted."""
+        return self.folder / "crashes"
+
+    def environment(self) -> dict[str, str]:
+        """The variables of a process, which make epochs short, batches small, and the cache too small."""
+        log = {"ORDERFLOW__LOG__KIND": self.kind, "ORDERFLOW__LOG__PATH": str(self.folder / "log")}
+        if self.broker is not None:
+            log["ORDERFLOW__KAFKA__BOOTSTRAP_SERVERS"] = self.broker.bootstrap
+        return {
+            **{name: value for name, value in os.environ.items() if not name.startswith("ORDERFLOW")},
+            **log,
+            LOG_VARIABLE: str(self.crash_log),
+            "ORDERFLOW__STATE__DIR": str(self.folder / "state"),
+            "ORDERFLOW__STATE__CACHE_ROWS": "1000",
+            "ORDERFLOW__STATE__POSITION_INTERVAL_MS": "20",
+            "ORDERFLOW__STATE__FLUSH_INTERVAL_MS": "20",
+            "ORDERFLOW__ENGINE__EPOCH_MS": "10",
+            "ORDERFLOW__ENGINE__POLL_RECORDS": "200",
+            "ORDERFLOW__METRICS__PORT": "off",
+            "ORDERFLOW__LOGS__LEVEL": "warning",
+        }
+
+
+@contextmanager
+def world(kind: LogKind, folder: Path, *, tools_dir: Path) -> Iterator[World]:
+    """A fresh log in a folder; with `kafka` on a broker of its own, which may be killed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    broker = start(folder / "kafka", tools_dir=tools_dir) if kind == "kafka" else None
+    try:
+        log = EmbeddedLog(folder / "log") if broker is None else KafkaLog(broker.bootstrap, deadline_s=30.0)
+        with closing(log.admin()) as admin:
+            admin.create_topics([TopicSpec(name, PARTITIONS) for name in TOPICS])
+        yield World(kind, folder, log, broker)
+    finally:
+        if broker is not None:
+            broker.kill()
+
+
+class Feeder:
+    """Writes the job's input to the log bit by bit."""
+
+    def __init__(self, log: Log, job: Job) -> None:
+        self._records, self._at = job.records, 0
+        self._producer = log.producer("feeder")
+
+    @property
+    def left(self) -> int:
+        """Records not yet written."""
+        return len(self._records) - self._at
+
+    def feed(self, count: int) -> None:
+        """Writes the next records."""
+        for topic, key, value in self._records[self._at : self._at + count]:
+            self._producer.send(topic, key, value)
+        self._producer.flush()
+        self._at = min(self._at + count, len(self._records))
+
+    def close(self) -> None:
+        """Lets go of the log."""
+        self._producer.close()
+
+
+@dataclass
+class Report:
+    """What was done to the flow, and what is wrong."""
+
+    job: str
+    log: str
+    records: int
+    rounds: int = 0
+    kills: Counter[str] = field(default_factory=Counter)
+    """By crash point, or by the moment of the kill; one per cluster killed."""
+    workers: Counter[int] = field(default_factory=Counter)
+    stores_deleted: int = 0
+    stores_examined: int = 0
+    """How often the stores were searched, between rounds, for values that were never committed."""
+    broker_kills: int = 0
+    surviving_peers: int = 0
+    """Processes of a killed cluster that were still there when the next cluster had begun to work."""
+    unexpected: list[str] = field(default_factory=list)
+    """Exits that no kill explains."""
+    problems: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def kills_total(self) -> int:
+        """All kills of a flow."""
+        return sum(self.kills.values())
+
+    def as_json(self) -> dict[str, Any]:
+        """The report for the closing line."""
+        counted = {"kills": dict(self.kills.most_common()), "workers": dict(sorted(self.workers.items()))}
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {**values, **counted, "kills_total": self.kills_total, "seconds": round(self.seconds, 1)}
+
+
+class Cluster:
+    """One start of a flow."""
+
+    def __init__(self, server: ForkServer, job: Job, place: World, *, workers: int, environment: Mapping[str, str],
+                 until_end: bool = False, name: str = "errors") -> None:  # fmt: skip
+        addresses = free_addresses(workers) if workers > 1 else []
+        command = [*job.command, "--until-end"] if until_end else job.command
+        self.workers: list[Worker] = []
+        for index in range(workers):
+            variables = {
+                **place.environment(),
+                **job.environment,
+                **environment,
+                "ORDERFLOW__WORKERS": str(workers),
+                "JOB_COMPLETION_INDEX": str(index),
+                "ORDERFLOW__WORKERS__ADDRESSES": ",".join(addresses),
+            }
+            self.workers.append(server.start(command, variables, index=index, errors=place.folder / f"{name}-{index}"))
+
+    def codes(self) -> list[int | None]:
+        """Exit codes, None of those that run."""
+        return [worker.poll() for worker in self.workers]
+
+    def alive(self) -> list[Worker]:
+        """Those that run."""
+        return [worker for worker in self.workers if worker.poll() is None]
+
+    def has_failed(self) -> bool:
+        """Whether a process ended otherwise than well."""
+        return any(code not in (None, 0) for code in self.codes())
+
+    def kill(self) -> None:
+        """Ends what is left, paused or not."""
+        for worker in self.workers:
+            worker.send(SIGKILL)
+            worker.send(SIGCONT)
+        wait_until(lambda: not self.alive(), 30.0, "killed processes end")
+
+    def wait(self, timeout_s: float) -> list[int | None]:
+        """Waits until all have ended, or one has failed; the codes."""
+        wait_until(lambda: self.has_failed() or not self.alive(), timeout_s, "the flow ends", self.errors)
+        return self.codes()
+
+    def errors(self) -> str:
+        """What the processes said last."""
+        return "\n".join(f"worker {w.index}, exit {w.poll()}: {w.said()[-1500:]}" for w in self.workers)
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float, what: str, tell: Callable[[], str] = str) -> None:
+    """Waits for something that must come about; the deadline is one of patience, not of speed."""
+    deadline = time.monotonic() + timeout_s
+    while not holds():
+        assert time.monotonic() < deadline, f"within {timeout_s} s it did not come about that {what}: {tell()}"
+        time.sleep(POLL_S)
+
+
+def progress(place: World, job: Job) -> int:
+    """How far the flow's outputs reach; grows with its commits."""
+    with closing(place.log.admin()) as admin:
+        return sum(admin.ends([TopicPartition(job.progress_topic, p) for p in range(PARTITIONS)]).values())
+
+
+class Chaos:
+    """The driver of one flow. `run` does it all.
+
+    With `history` the changelogs keep every value, and the stores that a kill leaves behind are searched for values
+    that were never committed; on the embedded log only, where what was committed shows at once. Without it changelogs
+    are compacted, as in production.
+    """
+
+    def __init__(
+        self,
+        server: ForkServer,
+        job: Job,
+        place: World,
+        *,
+        seed: int,
+        kills: int,
+        broker_kills: int = 0,
+        history: bool = False,
+        workers: Sequence[int] = (1, 2, 3),
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._server, self._job, self._world, self._random = server, job, place, Random(seed)
+        self._kills, self._broker_kills, self._workers, self._tell = kills, broker_kills, workers, tell
+        self._report = Report(job.name, place.kind, len(job.records))
+        self._history = history
+        if history:
+            keep_history(job, place.log)
+        self._survivors: list[Cluster] = []
+        self._feeder = Feeder(place.log, job)
+        self._admin = place.log.admin()
+        self._outputs = [TopicPartition(job.progress_topic, p) for p in range(PARTITIONS)]
+
+    def run(self) -> Report:
+        """Kills so many times, lets the flow finish, verifies."""
+        started = time.monotonic()
+        try:
+            self._feeder.feed(len(self._job.records) // 5)
+            while self._report.kills_total < self._kills:
+                self._round()
+            self._finish()
+            self._report.problems += [*self._job.problems(self._world.place), *general_problems(self._job, self._world.place)]
+        finally:
+            for cluster in self._survivors:
+                cluster.kill()
+            self._admin.close()
+            self._feeder.close()
+        self._report.seconds = time.monotonic() - started
+        return self._report
+
+    def _round(self) -> None:
+        report, random = self._report, self._random
+        report.rounds += 1
+        way = self._way()
+        crashes = random.sample(list(CRASH_POINTS), random.choice((1, 1, 2))) if way == "point" else []
+        cluster = self._start({CRASH_VARIABLE: ",".join(f"{p}:{CRASH_POINTS[p]}" for p in crashes)} if crashes else {})
+        noted = len(self._crashes())
+        if way == "early":
+            self._tend(cluster, random.uniform(0.02, 0.8))
+        else:
+            before = self._end()
+            self._tend(cluster, STARTING_S, until=lambda: self._end() != before)
+            self._end_survivors()
+            if way == "broker":
+                self._kill_broker(cluster)
+            self._tend(cluster, 3.0 if crashes else random.uniform(0.0, 0.6))
+        self._end_of(cluster, way, self._crashes()[noted:])
+        self._after_round()
+
+    def _way(self) -> str:
+        if self._world.broker is not None and self._report.broker_kills < self._broker_kills:
+            due = self._kills * (self._report.broker_kills + 1) // (self._broker_kills + 1)
+            if self._report.kills_total >= due:
+                return "broker"
+        return self._random.choices(("point", "early", "steady"), (60, 10, 30))[0]
+
+    def _start(self, crashes: Mapping[str, str], *, workers: int | None = None, until_end: bool = False) -> Cluster:
+        random = self._random
+        count = workers or random.choice(self._workers)
+        self._report.workers[count] += 1
+        environment = {
+            **crashes,
+            SEED_VARIABLE: str(random.random()),
+            "ORDERFLOW__STATE__FLUSH_INTERVAL_MS": str(random.choice((1, 50, 1000))),
+            "ORDERFLOW__STATE__POSITION_INTERVAL_MS": str(random.choice((1, 20, 500))),
+        }
+        name = f"errors-{self._report.rounds:04d}"
+        return Cluster(
+            self._server, self._job, self._world, workers=count, environment=environment, until_end=until_end, name=name
+        )
+
+    def _tend(self, cluster: Cluster, seconds: float, until: Callable[[], bool] = lambda: False) -> None:
+        """Feeds while the cluster works, until it is dead, so much time has passed, or something has come about."""
+        deadline = time.monotonic() + seconds
+        kills_left = max(1, self._kills - self._report.kills_total)
+        portion = self._feeder.left // kills_left
+        while time.monotonic() < deadline and not cluster.has_failed() and not until():
+            if portion > 0:
+                drop = min(portion, max(1, self._feeder.left // kills_left // 50))
+                self._feeder.feed(drop)
+                portion -= drop
+            time.sleep(self._random.uniform(0.0, 0.03))
+
+    def _kill_broker(self, cluster: Cluster) -> None:
+        broker = self._world.broker
+        assert broker is not None
+        self._report.broker_kills += 1
+        broker.kill()
+        time.sleep(self._random.uniform(0.0, 1.0))
+        broker.restart()
+        before = self._end()
+        self._feeder.feed(20)
+        self._tend(cluster, STARTING_S, until=lambda: self._end() != before)
+
+    def _end_of(self, cluster: Cluster, way: str, crashes: Sequence[str]) -> None:
+        """Kills one process if none has died, later the others, and notes how the round ended."""
+        report, random = self._report, self._random
+        if crashes:
+            report.kills[crashes[0]] += 1
+        elif cluster.has_failed():
+            if way == "broker":
+                report.kills["broker"] += 1
+            else:
+                report.unexpected.append(cluster.errors())
+        else:
+            random.choice(cluster.alive()).send(SIGKILL)
+            report.kills["steady" if way == "point" else way] += 1
+        if random.random() < 0.3:
+            self._survivors.append(cluster)
+        else:
+            if random.random() < 0.5:
+                self._tend(cluster, 0.1)
+            cluster.kill()
+        self._tell(
+            f"round {report.rounds}: {len(cluster.workers)} workers, {way} {', '.join(crashes)}; "
+            f"{report.kills_total} kills, {self._feeder.left} records to come"
+        )
+
+    def _end_survivors(self) -> None:
+        for cluster in self._survivors:
+            self._report.surviving_peers += len(cluster.alive())
+            cluster.kill()
+        self._survivors.clear()
+
+    def _after_round(self) -> None:
+        if self._survivors:
+            return
+        if self._history and self._random.random() < 0.2:
+            self._report.stores_examined += 1
+            self._report.problems += stores_ahead(self._job, self._world.place)
+        if self._random.random() < 0.3:
+            for folder in self._world.folder.glob("state/*/*/*"):
+                if self._random.random() < 0.5:
+                    shutil.rmtree(folder)
+                    self._report.stores_deleted += 1
+
+    def _finish(self) -> None:
+        """Feeds the rest and lets the flow end by itself; then once more, alone, so that all stores are opened."""
+        self._end_survivors()
+        self._feeder.feed(self._feeder.left)
+        for workers in (2, 1):
+            self._report.rounds += 1
+            cluster = self._start({}, workers=workers, until_end=True)
+            codes = cluster.wait(FINISHING_S)
+            if any(codes):
+                self._report.unexpected.append(cluster.errors())
+            wait_until(lambda c=cluster: not c.alive() or c.has_failed(), 30.0, "the cluster ends")
+            cluster.kill()
+        # Opening it waits until everything that was committed under it shows.
+        self._world.log.transaction(self._job.flow, self._job.flow).close()
+
+    def _end(self) -> int:
+        with suppress(BrokenWorldError):
+            return sum(self._admin.ends(self._outputs).values())
+        return -1
+
+    def _crashes(self) -> list[str]:
+        log = self._world.crash_log
+        return [line.split()[0] for line in log.read_text().splitlines()] if log.exists() else []

@@ -1,0 +1,384 @@
+"""The flows that are killed: what goes into each, and what must have come of it, by models that share nothing with them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Any, Protocol
+
+import msgspec
+
+import config
+from broker.contract import Log, Record, TopicPartition, TopicSpec
+from chaos_processes import CHAIN_MODULE, load_module
+from config.topics import HEADER_OFFSET, HEADER_PARTITION, HEADER_TOPIC, TOPICS
+from operators.codec.codec import Codec
+from operators.codec.sources import FolderSchemas
+from operators.model.dashboard import Aggregate
+from operators.model.events import ExecutionReport, OrderStatusChanged
+from operators.model.fees import parse_schedule
+from operators.model.orders import Context, Order, on_execution, on_status
+from operators.model.positions import Position
+from operators.model.timeline import Timeline
+from operators.state.reader import StoreReader
+from operators.state.store import HEADER_BYTES
+from operators.state.windows import parse_window_key
+from services.day import generate_events
+from services.records import encode_rows
+from services.truth_fees import FeeTable
+from services.verdict import verify
+
+CONFIG = Path(config.__file__).parent
+FEES = CONFIG / "fees" / "us_equities.yaml"
+PARTITIONS = 4
+TUMBLING_MS = 60_000
+
+Input = tuple[str, bytes, bytes]
+"""Topic, key and value of a record to be written."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job ran: its log, and the folder of its stores."""
+
+    log: Log
+    state: Path
+
+
+class Job(Protocol):
+    """A flow under chaos."""
+
+    name: str
+    command: Sequence[str]
+    flow: str
+    steps: Mapping[str, int]
+    """Key groups by step."""
+    sources: Sequence[str]
+    progress_topic: str
+    environment: Mapping[str, str]
+    records: Sequence[Input]
+
+    def problems(self, place: Place) -> list[str]:
+        """What is wrong with the outputs and the views, when everything has been processed."""
+        ...
+
+
+def codec() -> Codec:
+    """The codec for all topics."""
+    return Codec.latest(FolderSchemas(CONFIG / "schemas"), [t.name for t in TOPICS.values() if t.schema])
+
+
+@dataclass
+class OrderStatusJob:
+    """The flow `order_status`, on a generated day."""
+
+    orders: int
+    seed: int
+    name: str = "order_status"
+    command: Sequence[str] = ("run", "order_status")
+    flow: str = "order_status"
+    steps: Mapping[str, int] = field(default_factory=lambda: {"join": PARTITIONS})
+    sources: Sequence[str] = ("orders.status", "orders.executions")
+    progress_topic: str = "orders.enrichment"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    records: Sequence[Input] = ()
+
+    def __post_init__(self) -> None:
+        self.records = _encoded(generate_events(self.orders, self.seed))
+
+    def problems(self, place: Place) -> list[str]:
+        verdict = verify(place.log, codec(), FeeTable.load(FEES))
+        return [*_letters(place, {}), *([] if verdict.exact else list(verdict.as_json()["differences"]))]
+
+
+@dataclass
+class ViewsJob:
+    """The flow `views`, on a generated day and what `order_status` makes of it.
+
+    Windows wait a day for late records: how far partitions are read apart depends on the kills, and a record that is
+    late is left out of the dashboard on purpose.
+    """
+
+    orders: int
+    seed: int
+    folder: Path
+    name: str = "views"
+    command: Sequence[str] = ()
+    flow: str = "views"
+    steps: Mapping[str, int] = field(
+        default_factory=lambda: {"positions": 32, "timeline": PARTITIONS, "dashboard": 32}
+    )
+    sources: Sequence[str] = ("orders.status", "orders.executions", "orders.enrichment")
+    progress_topic: str = "orders.milestones"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    records: Sequence[Input] = ()
+
+    def __post_init__(self) -> None:
+        shipped = (CONFIG / "topologies" / "views.yaml").read_text()
+        assert "grace: 30s" in shipped
+        topology = self.folder / "views.yaml"
+        topology.write_text(shipped.replace("grace: 30s", "grace: 1d").replace("epoch: 50ms", "epoch: 10ms"))
+        self.command = ("run", str(topology))
+        self.records = _encoded(_with_outputs(generate_events(self.orders, self.seed)))
+
+    def problems(self, place: Place) -> list[str]:
+        positions = {
+            key: msgspec.to_builtins(msgspec.msgpack.decode(body, type=Position))
+            for key, body in store_values(place.state / "views" / "positions").items()
+        }
+        verdict = verify(
+            place.log, codec(), FeeTable.load(FEES), positions=positions, dashboard=self._dashboard(place)
+        )
+        found = [*_letters(place, {}), *([] if verdict.exact else list(verdict.as_json()["differences"]))]
+        return [*found, *self._timeline_problems(place), *self._milestone_problems(place)]
+
+    def _dashboard(self, place: Place) -> dict[str, Counter[str]]:
+        """Sums over the tumbling windows by symbol|venue."""
+        rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for window, body in store_values(place.state / "views" / "dashboard").items():
+            key, size_ms, _ = parse_window_key(window)
+            if size_ms == TUMBLING_MS:
+                columns = msgspec.to_builtins(msgspec.msgpack.decode(body, type=Aggregate))
+                rows[key].update({name: value for name, value in columns.items() if isinstance(value, int)})
+        return dict(rows)
+
+    def _timeline_problems(self, place: Place) -> list[str]:
+        """Every timeline has as many events as the log has records of its order."""
+        events = Counter(
+            (record.key() or b"").decode() for topic in self.sources for record in read_all(place.log, topic)
+        )
+        counts = {
+            key: msgspec.msgpack.decode(body, type=Timeline).count
+            for key, body in store_values(place.state / "views" / "timeline").items()
+            if "\0" not in key
+        }
+        return _differences("events in timeline", counts, events)
+
+    def _milestone_problems(self, place: Place) -> list[str]:
+        """The milestones on their topic, counted, are the dashboard."""
+        counted: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for record in decoded(place.log, "orders.milestones"):
+            key, kind = f"{record['symbol']}|{record['venue'] or ''}", record["kind"]
+            if kind == "PLACED":
+                counted[key].update(orders=1, orderedQuantity=record["quantity"])
+            elif kind == "TRADED":
+                counted[key].update(fills=1, tradedQuantity=record["quantity"])
+            elif kind != "ACKNOWLEDGED":
+                counted[key][kind.lower()] += 1
+        columns = (
+            "orders", "orderedQuantity", "fills", "tradedQuantity", "filled", "canceled", "rejected", "expired", "reopened",
+        )  # fmt: skip
+        shown = {key: {c: row[c] for c in columns} for key, row in self._dashboard(place).items()}
+        told = {key: {c: row[c] for c in columns} for key, row in counted.items() if any(row.values())}
+        return _differences("dashboard against milestones", {k: r for k, r in shown.items() if any(r.values())}, told)
+
+
+@dataclass
+class ChainJob:
+    """Two keyed steps with an exchange between them, on executions of which some must become dead letters."""
+
+    executions: int
+    seed: int
+    folder: Path
+    name: str = "chain"
+    command: Sequence[str] = ("chain",)
+    flow: str = "chain"
+    steps: Mapping[str, int] = field(default_factory=lambda: {"orders": PARTITIONS, "accounts": 8})
+    sources: Sequence[str] = ("orders.executions",)
+    progress_topic: str = "orders.enrichment"
+    environment: Mapping[str, str] = field(default_factory=dict)
+    records: Sequence[Input] = ()
+
+    def __post_init__(self) -> None:
+        chain, random = load_module(CHAIN_MODULE, "chain"), Random(self.seed)
+        topology = self.folder / "chain.yaml"
+        topology.write_text(chain.TOPOLOGY)
+        self.environment = {"CHAIN_TOPOLOGY": str(topology)}
+        quantities = random.choices((1, 7, 100, -1, 666), (60, 30, 8, 1, 1), k=self.executions)
+        keys = [f"ACC{random.randrange(40):03d}|ORD{random.randrange(25)}" for _ in quantities]
+        rows = [
+            msgspec.to_builtins(chain.execution(key, quantity)) for key, quantity in zip(keys, quantities, strict=True)
+        ]
+        self.records = _encoded(("orders.executions", row) for row in rows)
+
+    def problems(self, place: Place) -> list[str]:
+        orders: dict[str, list[tuple[int, int]]] = {}
+        accounts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        failed: set[tuple[str, int, int]] = set()
+        for record, row in with_records(place.log, "orders.executions"):
+            key, quantity = row["key"], row["lastQuantity"]
+            if quantity in (-1, 666):
+                failed.add((record.topic(), record.partition(), record.offset()))
+                continue
+            seen = orders.setdefault(key, [])
+            seen.append((len(seen) + 1, quantity + (seen[-1][1] if seen else 0)))
+            accounts[key.partition("|")[0]].update(records=1, quantity=seen[-1][1])
+        return [
+            *self._order_problems(place, orders),
+            *self._account_problems(place, accounts),
+            *_letters(place, failed),
+        ]
+
+    def _order_problems(self, place: Place, orders: Mapping[str, list[tuple[int, int]]]) -> list[str]:
+        sent: dict[str, list[tuple[int, int]]] = {}
+        for row in decoded(place.log, "orders.enrichment"):
+            sent.setdefault(row["key"], []).append((row["sequence"], row["filledQuantity"]))
+        kept = {key: _count(body) for key, body in store_values(place.state / "chain" / "orders").items()}
+        last = {key: seen[-1] for key, seen in orders.items()}
+        return [*_differences("outputs of order", sent, orders), *_differences("state of order", kept, last)]
+
+    def _account_problems(self, place: Place, accounts: Mapping[str, Counter[str]]) -> list[str]:
+        sequences: dict[str, list[int]] = {}
+        totals: dict[str, tuple[int, int]] = {}
+        for row in decoded(place.log, "orders.status"):
+            sequences.setdefault(row["key"], []).append(row["sequence"])
+            totals[row["key"]] = (row["sequence"], row["order"]["quantity"])
+        expected = {key: (counts["records"], counts["quantity"]) for key, counts in accounts.items()}
+        kept = {key: _count(body) for key, body in store_values(place.state / "chain" / "accounts").items()}
+        return [
+            *_differences(
+                "sequences of account", sequences, {key: list(range(1, n + 1)) for key, (n, _) in expected.items()}
+            ),
+            *_differences("total of account", totals, expected),
+            *_differences("state of account", kept, expected),
+        ]
+
+
+def general_problems(job: Job, place: Place) -> list[str]:
+    """What must hold of every flow: stores equal to their changelogs, nothing left unread by the group."""
+    found = []
+    for step in job.steps:
+        values = store_values(place.state / job.flow / step)
+        found += _differences(f"store of {step} against its changelog", values, changelog_values(place.log, job, step))
+    with closing(place.log.admin()) as admin:
+        counts = admin.topics()
+        partitions = [TopicPartition(topic, p) for topic in job.sources for p in range(counts[topic])]
+        offsets = {**admin.beginnings(partitions), **admin.committed(job.flow, partitions)}
+    left = _read_from(place.log, offsets)
+    return [*found, *(f"{len(left)} records are behind the group's offsets" for _ in left[:1])]
+
+
+def keep_history(job: Job, log: Log) -> None:
+    """Makes the flow's changelogs keep every value, as `stores_ahead` needs; to be called before the first start."""
+    with closing(log.admin()) as admin:
+        admin.create_topics([TopicSpec(f"{job.flow}-{step}-changelog", n) for step, n in job.steps.items()])
+
+
+def stores_ahead(job: Job, place: Place) -> list[str]:
+    """Values in stores, whatever state a kill left them in, that no committed epoch has ever had."""
+    found = []
+    for step in job.steps:
+        committed: defaultdict[str, set[bytes | None]] = defaultdict(set)
+        for record in read_all(place.log, f"{job.flow}-{step}-changelog"):
+            value = record.value()
+            committed[(record.key() or b"").decode()].add(None if value is None else value[HEADER_BYTES:])
+        found += [
+            f"store of {step} has a value of {key!r} that was never committed"
+            for key, value in store_values(place.state / job.flow / step).items()
+            if value not in committed[key]
+        ]
+    return found
+
+
+def store_values(folder: Path) -> dict[str, bytes]:
+    """Everything in the stores of one step, by key."""
+    values: dict[str, bytes] = {}
+    for path in sorted(folder.glob("*")):
+        with StoreReader(path) as store:
+            values.update(store.scan())
+    return values
+
+
+def changelog_values(log: Log, job: Job, step: str) -> dict[str, bytes]:
+    """The state that a step's changelog tells: the last value per key."""
+    values: dict[str, bytes] = {}
+    for record in read_all(log, f"{job.flow}-{step}-changelog"):
+        key, value = (record.key() or b"").decode(), record.value()
+        if value is None:
+            values.pop(key, None)
+        elif not key.startswith("\0"):
+            values[key] = value[HEADER_BYTES:]
+    return values
+
+
+def read_all(log: Log, topic: str) -> list[Record]:
+    """Every committed record of a topic, in the order of each partition."""
+    with closing(log.admin()) as admin:
+        return _read_from(log, admin.beginnings([TopicPartition(topic, p) for p in range(admin.topics()[topic])]))
+
+
+def decoded(log: Log, topic: str) -> Iterator[dict[str, Any]]:
+    """Every record of a topic as a dictionary."""
+    return (row for _, row in with_records(log, topic))
+
+
+def with_records(log: Log, topic: str) -> Iterator[tuple[Record, dict[str, Any]]]:
+    """Every record of a topic, and what it says."""
+    records = read_all(log, topic)
+    batch = codec().decode(topic, [record.value() for record in records])
+    assert not batch.bad
+    return zip(records, batch.batch.to_pylist(), strict=True)
+
+
+def _read_from(log: Log, offsets: Mapping[TopicPartition, int]) -> list[Record]:
+    records: list[Record] = []
+    with closing(log.reader("chaos")) as reader:
+        reader.assign(offsets)
+        while True:
+            records += reader.read(10_000, 1.0)
+            if reader.at_end():
+                return sorted(records, key=lambda r: (r.topic(), r.partition(), r.offset()))
+
+
+def _encoded(events: Iterable[tuple[str, dict[str, Any]]]) -> list[Input]:
+    """Events as records, in their order."""
+    listed, made, encode = list(events), {}, codec()
+    for topic in {topic for topic, _ in listed}:
+        made[topic] = iter(encode_rows(encode, topic, [row for other, row in listed if other == topic]))
+    return [(topic, row["key"].encode(), next(made[topic])) for topic, row in listed]
+
+
+def _with_outputs(events: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each event, followed by what the rules of `order_status` send for it."""
+    context, orders = Context(parse_schedule(FEES.read_text())), dict[str, Order | None]()
+    for topic, row in events:
+        order = orders.get(row["key"])
+        if topic == "orders.status":
+            step = on_status(order, msgspec.convert(row, OrderStatusChanged), context)
+        else:
+            step = on_execution(order, msgspec.convert(row, ExecutionReport), context)
+        orders[row["key"]] = step.order
+        yield topic, row
+        for output in map(msgspec.to_builtins, step.outputs):
+            consolidated = output["eventType"] == "ORDER_STATUS_CONSOLIDATED"
+            yield ("orders.status" if consolidated else "orders.enrichment"), output
+
+
+def _letters(place: Place, expected: Iterable[tuple[str, int, int]]) -> list[str]:
+    """Dead letters name exactly these records, each once."""
+    letters: Counter[tuple[str, int, int]] = Counter()
+    for record in read_all(place.log, "orders.dlq"):
+        headers = {name: (value or b"").decode() for name, value in record.headers() or []}
+        letters[headers[HEADER_TOPIC], int(headers[HEADER_PARTITION]), int(headers[HEADER_OFFSET])] += 1
+    return _differences("dead letters of", letters, Counter(expected))
+
+
+def _count(body: bytes) -> tuple[int, int]:
+    values = msgspec.msgpack.decode(body)
+    return values["records"], values["quantity"]
+
+
+def _differences(what: str, actual: Mapping[Any, Any], expected: Mapping[Any, Any], *, shown: int = 5) -> list[str]:
+    different = [key for key in {**expected, **actual} if actual.get(key) != expected.get(key)]
+    told = [f"{what} {key}: {_short(actual.get(key))}, expected {_short(expected.get(key))}" for key in different[:shown]]
+    return told if len(different) <= shown else [*told, f"{what}: {len(different)} differ in all"]
+
+
+def _short(value: object) -> str:
+    text = str(value) if not isinstance(value, bytes) else value.hex()
+    return text if len(text) < 300 else json.dumps(text[:300]) + "..."

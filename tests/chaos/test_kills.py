@@ -1,0 +1,94 @@
+"""Hard kills at random moments and at named points change nothing: all is processed exactly once, in order."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from chaos_driver import Chaos, Feeder, LogKind, World
+from chaos_jobs import ChainJob, Job, OrderStatusJob, ViewsJob, store_values
+from chaos_processes import ForkServer
+from flows.chaos import CRASH_VARIABLE, MAX_VARIABLE, SEED_VARIABLE
+
+pytestmark = [pytest.mark.kills, pytest.mark.timeout(400)]
+
+
+def order_status(_: Path) -> Job:
+    return OrderStatusJob(300, seed=5)
+
+
+def chain(folder: Path) -> Job:
+    return ChainJob(1_500, 5, folder)
+
+
+def views(folder: Path) -> Job:
+    return ViewsJob(150, 5, folder)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make_job", "kills", "broker_kills"),
+    [
+        ("embedded", order_status, 8, 0),
+        ("embedded", chain, 8, 0),
+        ("embedded", views, 6, 0),
+        pytest.param("kafka", order_status, 6, 1, marks=pytest.mark.kafka),
+        pytest.param("kafka", chain, 6, 1, marks=pytest.mark.kafka),
+    ],
+)
+def test_a_flow_that_is_killed_again_and_again_is_exact(
+    kind: LogKind,
+    make_job: Callable[[Path], Job],
+    kills: int,
+    broker_kills: int,
+    make_world: Callable[[LogKind], World],
+    fork_server: ForkServer,
+    tmp_path: Path,
+) -> None:
+    job, place = make_job(tmp_path), make_world(kind)
+    history = kind == "embedded" and make_job is chain
+    report = Chaos(fork_server, job, place, seed=7, kills=kills, broker_kills=broker_kills, history=history).run()
+    assert report.problems == []
+    assert report.unexpected == []
+    assert report.kills_total >= kills
+    assert report.broker_kills == broker_kills
+
+
+def test_the_supervisor_brings_a_dying_cluster_to_its_end(
+    make_world: Callable[[LogKind], World], tmp_path: Path
+) -> None:
+    """`orderflow run --workers 2` as users start it; its processes die at named points, four times in all."""
+    place, job = make_world("embedded"), OrderStatusJob(150, seed=6)
+    feeder = Feeder(place.log, job)
+    feeder.feed(feeder.left)
+    feeder.close()
+    environment = {
+        **place.environment(),
+        "ORDERFLOW__ENGINE__POLL_RECORDS": "40",
+        "ORDERFLOW__WORKERS__RESTART_BACKOFF_MAX_MS": "200",
+        CRASH_VARIABLE: "commit.before:0.3,commit.after:0.3,catch_up.applied:0.3",
+        SEED_VARIABLE: "3",
+        MAX_VARIABLE: "4",
+    }
+    command = [sys.executable, "-m", "cli", *job.command, "--workers", "2", "--until-end"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert 1 <= len(place.crash_log.read_text().splitlines()) <= 5  # two processes may die at once
+    assert done.stderr.count("the flow restarts") >= 1
+    assert job.problems(place.place) == []
+
+
+def test_a_loss_or_a_repetition_would_be_noticed(make_world: Callable[[LogKind], World], tmp_path: Path) -> None:
+    """The judge is not blind: outputs made by hand, one twice and one missing, and an empty store."""
+    place, job = make_world("embedded"), ChainJob(50, 1, tmp_path)
+    feeder = Feeder(place.log, job)
+    feeder.feed(feeder.left)
+    feeder.close()
+    found = Counter(problem.partition(" of ")[0].split(":")[0] for problem in job.problems(place.place))
+    assert found["outputs"] > 1
+    assert found["sequences"] > 1
+    assert store_values(place.folder / "state" / "chain" / "orders") == {}

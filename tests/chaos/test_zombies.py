@@ -1,0 +1,160 @@
+"""A process that wakes after its successor has started fails and changes nothing; of two that start at once, one stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from signal import SIGCONT
+
+import pytest
+
+from chaos_driver import Cluster, Feeder, World, progress, wait_until
+from chaos_jobs import ChainJob, Place, general_problems, keep_history, stores_ahead
+from chaos_processes import ForkServer
+from config.crash_points import CrashPoint
+from flows.chaos import CRASH_VARIABLE, LOG_VARIABLE, MAX_VARIABLE
+
+pytestmark = [pytest.mark.kills, pytest.mark.timeout(400)]
+
+PATIENCE_S = 60.0
+FENCED = ("was taken over", "a successor took over")
+STORE_FENCED = "another process owns this store now"
+
+
+class Scene:
+    """A log, a flow and its input; starts clusters and ends them."""
+
+    def __init__(self, server: ForkServer, place: World, folder: Path) -> None:
+        self.place, self.job = place, ChainJob(6_000, 9, folder)
+        keep_history(self.job, place.log)
+        self._server = server
+        self._stack = ExitStack()
+        self._feeder = Feeder(place.log, self.job)
+        self._stack.callback(self._feeder.close)
+        self._starts = 0
+
+    def __enter__(self) -> Scene:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def start(self, environment: Mapping[str, str] | None = None, *, workers: int = 1, until_end: bool = False) -> Cluster:
+        self._starts += 1
+        cluster = Cluster(
+            self._server, self.job, self.place, workers=workers, environment=environment or {}, until_end=until_end,
+            name=f"errors-{self._starts}",
+        )  # fmt: skip
+        self._stack.callback(cluster.kill)
+        return cluster
+
+    def feed_until(self, holds: object, what: str, *clusters: Cluster) -> None:
+        """Keeps input coming until something has come about."""
+        assert callable(holds)
+
+        def fed() -> bool:
+            if self._feeder.left:
+                self._feeder.feed(5)
+            return bool(holds())
+
+        wait_until(fed, PATIENCE_S, what, lambda: "\n".join(cluster.errors() for cluster in clusters))
+
+    def feed_until_commit(self, *clusters: Cluster) -> None:
+        before = progress(self.place, self.job)
+        self.feed_until(lambda: progress(self.place, self.job) != before, "the flow commits", *clusters)
+
+    def problems(self) -> list[str]:
+        """Lets one process do the rest, and then judges."""
+        self._feeder.feed(self._feeder.left)
+        last = self.start(until_end=True)
+        assert last.wait(PATIENCE_S) == [0], last.errors()
+        self.place.log.transaction(self.job.flow, self.job.flow).close()  # waits until all that was committed shows
+        return [*self.job.problems(self.place.place), *general_problems(self.job, self.place.place)]
+
+
+@contextmanager
+def paused(scene: Scene, point: CrashPoint, environment: Mapping[str, str], *, workers: int) -> Iterator[Cluster]:
+    """A cluster whose first process has paused at the point, once, with an epoch under way."""
+    log = scene.place.folder / f"paused-at-{point}-{len(list(scene.place.folder.iterdir()))}"
+    pause = {CRASH_VARIABLE: f"{point}:0.1:stop", MAX_VARIABLE: "1", LOG_VARIABLE: str(log)}
+    cluster = scene.start({**pause, **environment}, workers=workers)
+    scene.feed_until(lambda: any(worker.is_stopped() for worker in cluster.workers), f"it pauses at {point}", cluster)
+    yield cluster
+    cluster.kill()
+
+
+def wake(scene: Scene, zombie: Cluster, successor: Cluster) -> str:
+    """Lets the zombie go on while its successor works; what it said when it ended."""
+    for worker in zombie.workers:
+        worker.send(SIGCONT)
+    scene.feed_until(zombie.has_failed, "the zombie fails", zombie, successor)
+    scene.feed_until(lambda: not zombie.alive(), "its whole cluster ends", zombie)
+    assert 0 not in zombie.codes()
+    scene.feed_until_commit(successor)
+    assert not successor.has_failed(), successor.errors()
+    return "".join(worker.said() for worker in zombie.workers)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_zombie_with_stores_of_its_own_is_fenced_by_the_log_and_changes_nothing(
+    place: World, fork_server: ForkServer, tmp_path: Path, workers: int
+) -> None:
+    other = tmp_path / "other"
+    elsewhere = {"ORDERFLOW__STATE__DIR": str(other)}
+    with Scene(fork_server, place, tmp_path) as scene:
+        for point in (CrashPoint.COMMIT_BEFORE, CrashPoint.COMMIT_AFTER, CrashPoint.COMMIT_SENDING):
+            with paused(scene, point, elsewhere, workers=workers) as zombie:
+                successor = scene.start(workers=workers)
+                scene.feed_until_commit(successor)
+                said = wake(scene, zombie, successor)
+                assert any(text in said for text in FENCED), said[-3000:]
+                successor.kill()
+        assert scene.problems() == []
+        assert stores_ahead(scene.job, Place(place.log, other)) == []
+
+
+def test_a_zombie_that_shares_its_stores_cannot_write_to_them_either(
+    place: World, fork_server: ForkServer, tmp_path: Path
+) -> None:
+    heard = set()
+    with Scene(fork_server, place, tmp_path) as scene:
+        for point in (
+            CrashPoint.STORE_FLUSHING,
+            CrashPoint.COMMIT_BEFORE,
+            CrashPoint.KERNEL_PROCESSED,
+            CrashPoint.STORE_FLUSHED,
+        ):
+            with paused(scene, point, {}, workers=1) as zombie:
+                successor = scene.start()
+                scene.feed_until_commit(successor)
+                said = wake(scene, zombie, successor)
+                heard |= {text for text in (*FENCED, STORE_FENCED) if text in said}
+                assert heard, said[-3000:]
+                successor.kill()
+        assert scene.problems() == []
+    assert STORE_FENCED in heard
+
+
+def test_of_two_clusters_that_start_at_once_at_most_one_goes_on_committing(
+    place: World, fork_server: ForkServer, tmp_path: Path
+) -> None:
+    with Scene(fork_server, place, tmp_path) as scene:
+        for _ in range(3):
+            both = [scene.start(workers=2), scene.start(workers=2)]
+            scene.feed_until(lambda both=both: any(c.has_failed() for c in both), "one of the two fails", *both)
+            left = [cluster for cluster in both if not cluster.has_failed()]
+            if left:
+                # The other goes on, or was itself about to end: its stores had been opened by the one that failed.
+                scene.feed_until(
+                    lambda c=left[0], before=progress(place, scene.job): (
+                        c.has_failed() or progress(place, scene.job) != before
+                    ),
+                    "the other commits or fails",
+                    *both,
+                )
+            for cluster in both:
+                cluster.kill()
+        assert scene.problems() == []
+
+

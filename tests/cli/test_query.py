@@ -1,0 +1,100 @@
+"""`orderflow query` on what the flows made of some orders."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+
+import pytest
+
+from services.day import generate_events
+
+ORDERS = 40
+
+
+@pytest.fixture
+def filled(run, start, write_events, monkeypatch, tmp_path):
+    """The views of a small day."""
+    write_events(ORDERS)
+    for flow in ("order_status", "views"):
+        process = start("run", flow, "--until-end")
+        assert process.wait(timeout=90) == 0, process.stderr.read()
+    monkeypatch.setenv("ORDERFLOW__STATE__DIR", str(tmp_path / "state"))
+
+
+@pytest.fixture
+def fills():
+    """What traded, each execution once."""
+    trades = [record for topic, record in generate_events(ORDERS, 1) if record.get("execType") == "TRADE"]
+    return list({(trade["key"], trade["venue"], trade["execId"]): trade for trade in trades}.values())
+
+
+def lines(result):
+    assert result.exit_code == 0, result.stderr
+    return [json.loads(line, parse_float=Decimal) for line in result.stdout.splitlines()]
+
+
+def test_positions_add_up_to_the_fills_with_money_as_decimals(filled, run, fills):
+    rows = lines(run("query", "positions", "--format", "json"))
+    assert sum(row["tradedQuantity"] for row in rows) == sum(fill["lastQuantity"] for fill in fills)
+    notional = sum(Decimal(fill["lastQuantity"] * fill["lastPrice"]) for fill in fills)
+    assert sum(row["tradedNotional"] for row in rows) == notional / 1_000_000
+    account = rows[0]["accountId"]
+    of_account = lines(run("query", "positions", account, "--format", "json"))
+    assert of_account == [row for row in rows if row["accountId"] == account]
+
+
+def test_a_timeline_lists_every_event_of_the_order_in_order(filled, run, fills):
+    key = fills[0]["key"]
+    rows = lines(run("query", "timeline", key, "--format", "json"))
+    assert [row["index"] for row in rows] == list(range(len(rows)))
+    assert {row["origin"] for row in rows} == {"ENGINE", "CONSOLIDATED", "VENUE", "ENRICHMENT"}
+    enriched = [row for row in rows if row["origin"] == "ENRICHMENT"]
+    assert len(enriched) == sum(fill["key"] == key for fill in fills)
+    assert enriched[0]["occurredAt"].startswith("2026-06-11T")
+
+
+def test_the_dashboard_shows_the_newest_windows(filled, run):
+    rows = lines(run("query", "dashboard", "--last", 1_000, "--format", "json"))
+    starts = sorted({row["start"] for row in rows})
+    newest = lines(run("query", "dashboard", "--last", 2, "--format", "json"))
+    assert newest == [row for row in rows if row["start"] in starts[-2:]]
+    symbol = rows[0]["symbol"]
+    of_symbol = lines(run("query", "dashboard", "--symbol", symbol, "--last", 1_000, "--format", "json"))
+    assert of_symbol == [row for row in rows if row["symbol"] == symbol]
+
+
+def test_hopping_windows_count_what_five_tumbling_ones_do(filled, run):
+    tumbling = lines(run("query", "dashboard", "--last", 10_000, "--format", "json"))
+    hopping = lines(run("query", "dashboard", "--window", "5m", "--last", 10_000, "--format", "json"))
+    assert sum(row["fills"] for row in hopping) == 5 * sum(row["fills"] for row in tumbling)
+
+
+def test_a_table_has_a_line_per_position_under_a_header(filled, run):
+    rows = lines(run("query", "positions", "--format", "json"))
+    header, *table = run("query", "positions").stdout.splitlines()
+    assert header.split()[:3] == ["ACCOUNTID", "SYMBOL", "QUANTITY"]
+    assert [line.split()[:2] for line in table] == [[row["accountId"], row["symbol"]] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["positions", "NOBODY"], "account NOBODY has no position"),
+        (["timeline", "ACC1|NONE"], "nothing is known of order ACC1|NONE"),
+        (["timeline", "NONE"], "accountId|orderId"),
+        (["dashboard", "--symbol", "NONE"], "no windows of NONE"),
+    ],
+)
+def test_an_unknown_key_is_an_error_that_names_it(filled, run, arguments, message):
+    result = run("query", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_without_stores_the_error_says_where_they_were_looked_for(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("ORDERFLOW__STATE__DIR", str(tmp_path / "elsewhere"))
+    result = run("query", "positions")
+    assert result.exit_code == 1
+    assert str(tmp_path / "elsewhere") in result.stderr

@@ -1,0 +1,82 @@
+"""`orderflow run`, and Bytewax's own runner on the same flows."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+INPUTS = ("orders.status", "orders.executions")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_until_end_processes_and_commits_everything_there_is_and_ends(start, write_events, verdict, workers):
+    write_events(60)
+    process = start("run", "order_status", "--until-end", "--workers", workers)
+    output, errors = process.communicate(timeout=90)
+    assert process.returncode == 0, errors
+    assert output == ""
+    judged = verdict()
+    assert judged.exact, judged.as_json()["differences"]
+    assert judged.counts["enriched"] > 60
+
+
+def test_a_second_run_goes_on_where_the_first_ended(start, write_events, verdict):
+    for seed in (1, 2):
+        write_events(20, seed=seed)
+        process = start("run", "order_status", "--until-end")
+        assert process.wait(timeout=90) == 0
+    assert verdict().exact
+
+
+def test_sigterm_ends_a_flow_well_after_it_has_committed_what_it_read(start, write_events, verdict, caught_up):
+    write_events(20)
+    process = start("run", "order_status")
+    caught_up("order_status", *INPUTS)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0, process.stderr.read()
+    assert verdict().exact
+
+
+def test_a_wrong_topology_is_refused_with_file_and_line(run, tmp_path):
+    topology = tmp_path / "wrong.yaml"
+    topology.write_text(
+        "flow: wrong\n"
+        "key_groups: 8\n"
+        "sources:\n"
+        "  status: {topic: orders.status}\n"
+        "steps:\n"
+        "  - {id: join, operator: no_such_operator, from: [status], key: order}\n"
+        "outputs: []\n"
+        "on_error: {decode: dead_letter, process: dead_letter, topic: orders.dlq}\n"
+    )
+    result = run("run", topology)
+    assert result.exit_code == 2
+    assert f"{topology}:6: unknown operator 'no_such_operator'" in result.stderr
+
+
+def test_missing_topics_are_an_error_that_says_how_to_create_them(run):
+    result = run("run", "order_status")
+    assert result.exit_code == 2
+    assert "config/topologies/order_status.yaml:5: there is no topic orders.status" in result.stderr
+    assert "orderflow topics create" in result.stderr
+
+
+def test_an_unknown_flow_is_an_error(run):
+    result = run("run", "order_statos")
+    assert result.exit_code == 2
+    assert "order_status" in result.stderr
+
+
+def test_the_runner_of_bytewax_runs_a_flow_until_it_is_interrupted(start, write_events, verdict, caught_up):
+    write_events(20)
+    process = start("flows.order_status", module="bytewax.run")
+    caught_up("order_status", *INPUTS)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode not in (None, 2), errors
+    assert verdict().exact
+    # What it left behind is a log and stores on which the next start goes on.
+    write_events(20, seed=2)
+    assert start("run", "order_status", "--until-end").wait(timeout=90) == 0
+    assert verdict().exact

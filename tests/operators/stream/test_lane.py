@@ -1,0 +1,151 @@
+"""The lane: what it emits, when it ticks, how it counts epochs, and when it ends."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+import pytest
+
+from broker.contract import TopicPartition
+from operators.stream.lane import Lane, LaneOptions, LaneSource, LaneState
+from operators.stream.records import RecordCopy
+
+TICK_MS = 250
+ZERO, ONE = TopicPartition("topic", 0), TopicPartition("topic", 1)
+
+
+class FakeReader:
+    """Gives the batches it was filled with, one a call."""
+
+    def __init__(self) -> None:
+        self.batches: deque[list[RecordCopy]] = deque()
+        self.assigned: dict[TopicPartition, int] = {}
+        self.reads = 0
+        self.closed = False
+
+    def assign(self, offsets: dict[TopicPartition, int]) -> None:
+        self.assigned = dict(offsets)
+
+    def read(self, records_max: int, timeout_s: float) -> Sequence[RecordCopy]:
+        self.reads += 1
+        return self.batches.popleft() if self.batches else []
+
+    def at_end(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def record(partition: int, offset: int) -> RecordCopy:
+    return RecordCopy(("topic", partition, offset, b"k", b"v", None, (0, 0)))
+
+
+class World:
+    """A lane and everything around it."""
+
+    def __init__(self, ends: dict[TopicPartition, int] | None = None) -> None:
+        self.now_s = 1_000.0
+        self.polls = 0
+        self.reader, self.state = FakeReader(), LaneState()
+        self.lane = Lane(
+            self.reader,
+            {"topic": ["one", "two"]},
+            LaneOptions(10, 5, TICK_MS),
+            self.state,
+            cut={ZERO: 3, ONE: 0},
+            ends=ends,
+            before_read=self.poll,
+            clock=lambda: self.now_s,
+        )
+
+    def poll(self) -> bool:
+        self.polls += 1
+        return False
+
+
+def test_it_reads_from_the_cut_and_tells_how_far_it_is() -> None:
+    world = World()
+    assert (world.reader.assigned, world.state.ready) == ({ZERO: 3, ONE: 0}, True)
+    world.reader.batches.append([record(0, 3), record(1, 0), record(0, 7)])
+    [item] = world.lane.next_batch()
+    assert (item.epoch, item.now_ms, item.progress) == (0, 1_000_000, {ZERO: 8, ONE: 1})
+    assert [(r.source, r.partition, [x.offset() for x in r.records]) for r in item.reads] == [
+        ("one", 0, [3, 7]), ("two", 0, [3, 7]), ("one", 1, [0]), ("two", 1, [0]),
+    ]  # fmt: skip
+    assert world.state.records == 3
+
+
+def test_tables_are_looked_at_before_every_read() -> None:
+    world = World()
+    world.lane.next_batch()
+    world.lane.next_batch()
+    assert (world.polls, world.reader.reads) == (2, 2)
+
+
+def test_epochs_are_counted_by_snapshots_whether_anything_was_emitted_or_not() -> None:
+    world = World()
+    for _ in range(3):
+        world.lane.snapshot()
+    world.reader.batches.append([record(0, 3)])
+    assert world.lane.next_batch()[0].epoch == 3
+
+
+def test_after_an_epoch_with_data_the_next_one_gets_a_tick_at_once_and_only_one() -> None:
+    world = World()
+    world.reader.batches.append([record(0, 3)])
+    world.lane.next_batch()
+    assert world.lane.next_batch() == []
+    world.lane.snapshot()
+    [tick] = world.lane.next_batch()
+    assert (tick.epoch, tick.reads, tick.progress) == (1, [], {})
+    assert world.lane.next_batch() == []
+    world.lane.snapshot()
+    assert world.lane.next_batch() == []
+
+
+def test_an_idle_lane_ticks_at_its_interval() -> None:
+    world = World()
+    assert len(world.lane.next_batch()) == 1
+    world.now_s += TICK_MS / 1e3 - 0.01
+    assert world.lane.next_batch() == []
+    world.now_s += 0.02
+    assert len(world.lane.next_batch()) == 1
+
+
+def test_until_end_it_ends_at_the_ends_and_not_before_its_last_data_was_flushed() -> None:
+    world = World(ends={ZERO: 5, ONE: 0})
+    world.now_s = 0.1
+    world.reader.batches.append([record(0, 3)])
+    assert len(world.lane.next_batch()) == 1
+    assert world.lane.next_batch() == []
+    world.reader.batches.append([record(0, 4)])
+    assert len(world.lane.next_batch()) == 1
+    world.lane.snapshot()
+    assert len(world.lane.next_batch()) == 1
+    with pytest.raises(StopIteration):
+        world.lane.next_batch()
+    assert world.state.ended
+
+
+def test_told_to_stop_it_reads_no_more_and_ends() -> None:
+    world = World()
+    world.reader.batches.append([record(0, 3)])
+    world.state.stopping = True
+    with pytest.raises(StopIteration):
+        world.lane.next_batch()
+    assert (world.reader.reads, world.state.ended) == (0, True)
+
+
+def test_closing_it_closes_the_reader() -> None:
+    world = World()
+    world.lane.close()
+    assert world.reader.closed
+
+
+def test_each_process_lists_its_own_lane_only() -> None:
+    world = World()
+    source = LaneSource(2, lambda: world.lane)
+    assert source.list_parts() == ["lane-2"]
+    assert source.build_part("lane", "lane-2", None) is world.lane

@@ -1,0 +1,160 @@
+"""The pipeline of a process: epochs, key groups and exchanges, with kernels that only write down what they see."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.contract import TopicPartition
+from broker.murmur2 import partition_of
+from flows.catalog import SCHEMA_FOLDER
+from operators.codec.sources import FolderSchemas
+from operators.stream.decode import Decoder, SourceDecoder
+from operators.stream.kernel import StepOutcome
+from operators.stream.keys import key_groups
+from operators.stream.pipeline import Pipeline, Plan, StepPlan, keyed, split_by_group
+from operators.stream.records import Columns, Item, Origin, Read, RecordCopy
+
+TOPIC = "orders.executions"
+
+
+class RecordingKernel:
+    """Writes down what it is told."""
+
+    def __init__(self, *, closes: bool = True) -> None:
+        self.calls: list[Any] = []
+        self._closes = closes
+
+    def open(self, groups: Sequence[int]) -> None:
+        self.calls.append(("open", list(groups)))
+
+    def epoch_began(self) -> None:
+        self.calls.append("epoch")
+
+    def process(self, inputs: Mapping[str, Columns], *, now_ms: int) -> StepOutcome:
+        self.calls.append({role: list(columns.keys) for role, columns in inputs.items()})
+        return StepOutcome(records_in=sum(map(len, inputs.values())))
+
+    def close(self, *, committed: bool) -> None:
+        self.calls.append(("close", committed))
+        if not self._closes:
+            raise RuntimeError("cannot be closed")
+
+
+def step(name: str, key: str, groups: int, *, exchanged: bool) -> StepPlan:
+    return StepPlan(name, key, groups, {"records": "executions"}, {}, {}, exchanged)
+
+
+@pytest.fixture
+def kernels() -> dict[str, RecordingKernel]:
+    return {"own": RecordingKernel(), "accounts": RecordingKernel()}
+
+
+@pytest.fixture
+def pipeline(codec: Any, kernels: dict[str, RecordingKernel]) -> Pipeline:
+    plan = Plan("flow", [[step("own", "order", 4, exchanged=False)], [step("accounts", "account", 3, exchanged=True)]])
+    decoder = Decoder(codec, FolderSchemas(SCHEMA_FOLDER), [SourceDecoder("executions", TOPIC)], lambda letter: letter)
+    return Pipeline(plan, codec, decoder, kernels)
+
+
+def item(codec: Any, engine: Any, *keys: str, epoch: int = 0, partition: int = 1) -> Item:
+    values = codec.encode_records(TOPIC, [msgspec.to_builtins(engine.execution(key, 1, 1)) for key in keys])
+    records = [
+        RecordCopy((TOPIC, partition, i, key.encode(), bytes(value), None, (1, 5)))
+        for i, (key, value) in enumerate(zip(keys, values, strict=True))
+    ]
+    progress = {TopicPartition(TOPIC, partition): len(keys)} if keys else {}
+    return Item(epoch, 10, [Read("executions", TOPIC, partition, records)] if keys else [], progress)
+
+
+def test_every_kernel_hears_once_of_a_newer_epoch_before_its_first_work(
+    pipeline: Pipeline, kernels: dict[str, RecordingKernel], codec: Any, engine: Any
+) -> None:
+    pipeline.run([item(codec, engine, "A|1")])
+    pipeline.run([item(codec, engine, "A|2"), item(codec, engine, epoch=1)])
+    assert kernels["own"].calls == [
+        "epoch", {"records": [b"A|1"]}, {"records": [b"A|2"]}, "epoch", {},
+    ]  # fmt: skip
+    assert kernels["accounts"].calls == ["epoch", {"records": [b"A"]}, {"records": [b"A"]}, "epoch", {}]
+
+
+def test_progress_and_arrival_times_go_to_the_committer_even_if_nothing_comes_of_them(
+    pipeline: Pipeline, codec: Any, engine: Any
+) -> None:
+    [outcome] = pipeline.run([item(codec, engine, "A|1", "A|2"), item(codec, engine, "A|1", partition=2)])
+    assert outcome.progress == {TopicPartition(TOPIC, 1): 2, TopicPartition(TOPIC, 2): 1}
+    assert outcome.timestamps_ms.tolist() == [5, 5]
+
+
+def test_an_exchange_brings_every_key_group_its_rows_or_a_tick_and_opens_it(
+    pipeline: Pipeline, kernels: dict[str, RecordingKernel], codec: Any, engine: Any
+) -> None:
+    [work] = pipeline.read([item(codec, engine, "A|1", "B|2", "A|3")])
+    parts = pipeline.parts(1, work)
+    assert [(key, part.group) for key, part in parts] == [(f"accounts/{g:04d}", g) for g in range(3)]
+    works = pipeline.gather([part for _, part in parts if part.group != 1])
+    pipeline.run_segment(1, works[0], exchanged=True)
+    opened, seen = kernels["accounts"].calls[1:]
+    assert opened == ("open", [0, 2])
+    there = [key for key in (b"A", b"B") if key_groups([key], 3)[0] != 1]
+    assert set(seen.get("records", [])) == set(there)
+
+
+def test_a_tick_reaches_kernels_behind_an_exchange_so_that_their_timers_run(
+    pipeline: Pipeline, kernels: dict[str, RecordingKernel], codec: Any, engine: Any
+) -> None:
+    [work] = pipeline.read([item(codec, engine, epoch=4)])
+    [gathered] = pipeline.gather([part for _, part in pipeline.parts(1, work)])
+    pipeline.run_segment(1, gathered, exchanged=True)
+    assert kernels["accounts"].calls == ["epoch", ("open", [0, 1, 2]), {}]
+
+
+def test_a_row_whose_derived_key_cannot_hold_state_is_a_dead_letter_of_that_step(
+    pipeline: Pipeline, kernels: dict[str, RecordingKernel], codec: Any, engine: Any
+) -> None:
+    [outcome] = pipeline.run([item(codec, engine, "A|1", "|2", "A|3")])
+    assert kernels["own"].calls[1] == {"records": [b"A|1", b"|2", b"A|3"]}
+    assert kernels["accounts"].calls[1] == {"records": [b"A", b"A"]}
+    assert [(letter.step, letter.key, letter.offset) for letter in outcome.dead_letters] == [("accounts", b"|2", 1)]
+
+
+def test_a_kernel_that_cannot_be_closed_keeps_no_other_from_closing(
+    pipeline: Pipeline, kernels: dict[str, RecordingKernel]
+) -> None:
+    kernels["own"] = pipeline._kernels["own"] = RecordingKernel(closes=False)  # type: ignore[index]
+    with pytest.raises(RuntimeError):
+        pipeline.close(committed=True)
+    assert [kernel.calls[-1] for kernel in kernels.values()] == [("close", True)] * 2
+
+
+def columns(keys: list[bytes], groups: list[int]) -> Columns:
+    records = [RecordCopy((TOPIC, 0, i, key, None, None, (0, 0))) for i, key in enumerate(keys)]
+    batch = pa.RecordBatch.from_pydict({"number": pa.array(range(len(keys)), pa.int64())})
+    return Columns(TOPIC, batch, keys, keys, np.array(groups, np.int64), np.zeros(len(keys), np.int64), Origin(records))
+
+
+def test_behind_an_exchange_the_records_own_key_goes_where_a_producer_would_send_it() -> None:
+    keys = [b"A|%d" % number for number in range(50)]
+    rows, refused = keyed(step("own", "order", 4, exchanged=True), columns(keys, [9] * 50))
+    assert (rows.groups.tolist(), refused) == ([partition_of(key, 4) for key in keys], [])
+    rows, _ = keyed(step("own", "order", 4, exchanged=False), columns(keys, [2] * 50))
+    assert rows.groups.tolist() == [2] * 50
+
+
+@given(st.lists(st.integers(0, 4), max_size=30))
+def test_splitting_by_group_keeps_every_row_once_and_in_order(groups: list[int]) -> None:
+    keys = [b"%d" % i for i in range(len(groups))]
+    pieces = split_by_group(columns(keys, groups))
+    assert [group for group, _ in pieces] == sorted(set(groups))
+    for group, piece in pieces:
+        expected = [i for i, each in enumerate(groups) if each == group]
+        assert piece.batch.column("number").to_pylist() == expected
+        assert piece.keys == [keys[i] for i in expected]
+        assert [record.offset() for record in piece.origin.records] == expected
