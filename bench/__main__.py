@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,4 +113,6 @@ def profile(orders: int, top: int, bootstrap: str | None) -> None:
 
 
 if __name__ == "__main__":
+    # As Ctrl-C, so that the broker and the measured job, which have sessions of their own, are ended too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     main(prog_name="python -m bench")

@@ -27,6 +27,9 @@ from config.errors import BrokerUnavailableError
 Answer = TypeVar("Answer")
 
 _POLL_S = 0.01
+_LEADERS_CHANGED = frozenset(
+    {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
+)
 
 
 class KafkaAdmin:
@@ -144,10 +147,16 @@ class KafkaAdmin:
             futures = self._admin.list_offsets(
                 request, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._deadline_s
             )
-            return {
-                TopicPartition(position.topic, position.partition): future.result(self._deadline_s).offset
-                for position, future in futures.items()
-            }
+            try:
+                return {
+                    TopicPartition(position.topic, position.partition): future.result(self._deadline_s).offset
+                    for position, future in futures.items()
+                }
+            except KafkaException as error:
+                if error.args[0].code() in _LEADERS_CHANGED:
+                    # This client would ask by the leaders it knew for minutes, until its metadata is refreshed.
+                    self._admin = make_client(AdminClient, self._client)
+                raise
 
         return self._patiently(ask, f"offsets of {', '.join(sorted({tp.topic for tp in partitions}))} cannot be read")
 
@@ -178,13 +187,14 @@ class KafkaAdmin:
         return True
 
     def _patiently(self, ask: Callable[[], Answer], what: str) -> Answer:
-        """The answer, asked for again while a coordinator loads or a transaction is open on the offsets."""
+        """The answer, asked for again while a coordinator loads, leaders change, or a transaction is open on the offsets."""
         deadline = time.monotonic() + self._deadline_s
         while True:
             try:
                 return ask()
             except KafkaException as error:
-                if not is_transient(error.args[0]) or time.monotonic() > deadline:
+                passes = is_transient(error.args[0]) or error.args[0].code() in _LEADERS_CHANGED
+                if not passes or time.monotonic() > deadline:
                     raise broken_world(error, what) from error
                 time.sleep(_POLL_S)
 

@@ -229,7 +229,7 @@ def split_by_group(columns: Columns) -> list[tuple[int, Columns]]:
     """The rows of each key group, in order."""
     order = np.argsort(columns.groups, kind="stable")
     groups, starts = np.unique(columns.groups[order], return_index=True)
-    ends = np.append(starts[1:], len(order))
+    ends = np.append(starts[1:], len(order))[: len(starts)]
     return [
         (group, columns.take(order[start:end]))
         for group, start, end in zip(groups.tolist(), starts.tolist(), ends.tolist(), strict=True)

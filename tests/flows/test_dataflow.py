@@ -204,7 +204,7 @@ def test_a_changelog_with_another_number_of_partitions_is_refused_before_keys_lo
     site = Site(tmp_path / "site", *three, execution)
     run_process(site.flow, until_end=True)
     more = replace(site.flow, topology=replace(site.flow.topology, key_groups=8))
-    with pytest.raises(ConfigurationError, match="step accounts has 8 key groups and its changelog .* 4 partitions"):
+    with pytest.raises(ConfigurationError, match=r"step accounts has 8 key groups and its changelog .* 4 partitions"):
         run_process(more, until_end=True)
 
 

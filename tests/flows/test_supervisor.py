@@ -146,10 +146,11 @@ def test_supervising_ends_with_the_first_failure_and_leaves_no_process() -> None
 
 def test_supervising_asks_to_end_and_kills_what_does_not_in_its_grace(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
-    stubborn = cluster(
-        f"import signal, pathlib\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\npathlib.Path({str(ready)!r}).touch()\n{WAIT}",
-        Clock(),
+    code = (
+        "import signal, pathlib\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"pathlib.Path({str(ready)!r}).touch()\n{WAIT}"
     )
+    stubborn = cluster(code, Clock())
     assert supervise([stubborn], ready.exists, grace_s=0.0) == 1
     assert stubborn.pids == []
 

@@ -39,7 +39,8 @@ def test_keys_of_flat_records(name: str, expected: list[bytes]) -> None:
 def test_the_symbol_of_a_status_is_that_of_its_order(codec: Any) -> None:
     status = OrderStatusChanged(
         event_type=EventType.ORDER_STATUS_CHANGED, occurred_at=1, key="A1|O1", sequence=1, source="engine",
-        order=OrderSummary(id="O1", symbol="MSFT", side="BUY", quantity=1), status=StatusDetail(code="NEW", filled_quantity=0),
+        order=OrderSummary(id="O1", symbol="MSFT", side="BUY", quantity=1),
+        status=StatusDetail(code="NEW", filled_quantity=0),
     )  # fmt: skip
     batch = pa.RecordBatch.from_pylist([msgspec.to_builtins(status)], schema=codec.arrow_schema("orders.status"))
     assert KEYS["account_symbol"](columns(batch, [b"A1|O1"])) == [b"A1|MSFT"]

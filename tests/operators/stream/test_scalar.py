@@ -204,7 +204,7 @@ def test_absurd_due_times_are_kept_within_what_a_store_can_hold(drive: Any, engi
     def rule(state: Any, record: Any, context: Context) -> Result[Any]:
         return Result(engine.Tally(1), due_ms=-(10**15), wall_due_ms=FOREVER)
 
-    driver = drive(engine.RuleLogic(rule, lambda state, context: Result(None)))
+    driver = drive(engine.RuleLogic(rule, lambda *_: Result(None)))
     driver.epoch(engine.Fill("A|1"))
     driver.epoch()
     assert driver.states() == {}
