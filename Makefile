@@ -65,8 +65,8 @@ else
 	@echo "$(MISSING_FOR_KAFKA) not found: every test that needs a real Kafka is skipped; in CI they fail instead" >&2
 endif
 
-bench: setup kafka-install ## Compare throughput and latency with Kafka Streams, on a real broker
-	@$(BIN)/python -m bench
+bench: setup kafka-install ## Compare with Kafka Streams on a real broker; ARGS=restart, keys, profile, "compare --quick"
+	@$(BIN)/python -m bench $(ARGS)
 
 chaos: setup kafka-install ## Kill flows at random, hundreds of times, and compare with the truth
 	@$(BIN)/python -m tests.chaos$(if $(MISSING_FOR_KAFKA), --log embedded)
@@ -91,5 +91,5 @@ wheel: setup ## Build the wheel that the container image installs, into dist/
 
 clean: ## Remove all that make, tests and local runs have made, data of the embedded log included
 	@test ! -x $(BIN)/python || $(BIN)/python -m broker.server stop 2>/dev/null || true
-	@rm -rf $(VENV) .tools .orderflow dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(VENV) .tools .orderflow dist bench/results bench/peers/kafka-streams/target .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find $(PACKAGES) bench tests -name __pycache__ -type d -exec rm -rf {} + 2>/dev/null || true

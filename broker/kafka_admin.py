@@ -187,7 +187,7 @@ class KafkaAdmin:
         return True
 
     def _patiently(self, ask: Callable[[], Answer], what: str) -> Answer:
-        """The answer, asked for again while a coordinator loads, leaders change, or a transaction is open on the offsets."""
+        """The answer, asked for again while a coordinator loads, leaders change, or a transaction holds the offsets."""
         deadline = time.monotonic() + self._deadline_s
         while True:
             try:

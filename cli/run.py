@@ -67,13 +67,16 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
             endpoint = stack.enter_context(Endpoint(settings.metrics.host, port, metrics, health))
             log.info("metrics and health are served", flow=flow.name, url=endpoint.url)
         stack.enter_context(LagWatch(flow.log, flow.name, metrics, commits))
-        run_process(
+        stopped = run_process(
             flow,
             index=workers.index or 0,
             addresses=workers.addresses if workers.count > 1 else (),
             until_end=until_end,
             observers=listeners,
         )
+    if stopped and workers.index is not None and not supervisor:
+        # A pod that is moved elsewhere has not completed its part of the Job: its orchestrator must start it again.
+        raise SystemExit(128 + signal.SIGTERM)
 
 
 def _supervise(settings: Settings, flow_name: str) -> None:

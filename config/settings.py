@@ -125,15 +125,6 @@ class StateSettings:
             600_000,
         ),
     )
-    max_store_bytes: int = option(
-        64 * 1024 * _MIB,
-        Declaration(
-            "Upper bound of one local store. It is address space, not disk, until it is used.",
-            "bytes",
-            16 * _MIB,
-            16 * _MIB * _MIB,
-        ),
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,8 +189,15 @@ class EngineSettings:
             86_400_000,
         ),
     )
-    catch_up_parallelism: int = option(
-        4, Declaration("Key groups that a process restores at the same time.", "key groups", 1, 64)
+    record_bytes_max: int = option(
+        8_192,
+        Declaration(
+            "Largest value of a record that is worked on; a larger one becomes a dead letter. An order event has some "
+            "hundred bytes, and what is kept and sent on because of one must fit Kafka's own limit.",
+            "bytes",
+            512,
+            500_000,
+        ),
     )
 
 

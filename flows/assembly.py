@@ -183,7 +183,13 @@ class Assembly:
         return tables
 
     def _pipeline(self) -> Pipeline:
-        decoder = Decoder(self._codec, self._flow.schemas, self._sources, self._on_decode_error)
+        decoder = Decoder(
+            self._codec,
+            self._flow.schemas,
+            self._sources,
+            self._on_decode_error,
+            record_bytes_max=self._flow.settings.engine.record_bytes_max,
+        )
         kernels = {step.id: self._kernel(step.id, step.stream_topics) for step in self.plan.steps}
         return Pipeline(self.plan, self._codec, decoder, kernels, self._observers.pipeline)
 

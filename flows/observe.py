@@ -89,11 +89,12 @@ class CommitMetrics(CommitObserver):
 class RestoreMetrics:
     """Tells how far stores have caught up with their changelogs, as metrics and, for long ones, as log lines."""
 
-    def __init__(self, metrics: Metrics, flow: str) -> None:
-        self._metrics, self._flow = metrics, flow
+    def __init__(self, metrics: Metrics, flow: str, health: Health) -> None:
+        self._metrics, self._flow, self._health = metrics, flow, health
         self._applied: dict[str, int] = {}
 
     def __call__(self, step: str, progress: Progress) -> None:
+        self._health.beat()
         before = self._applied.get(step, 0) if progress.applied else 0
         self._applied[step] = progress.applied
         self._metrics.counter(table.RESTORE_RECORDS, flow=self._flow, step=step).inc(max(0, progress.applied - before))
@@ -151,4 +152,4 @@ class LagWatch:
 def observers(metrics: Metrics, flow: str, health: Health) -> tuple[Observers, CommitMetrics]:
     """Everything that listens to a process of a flow."""
     commits = CommitMetrics(metrics, flow)
-    return Observers(PipelineMetrics(metrics, flow, health), commits, RestoreMetrics(metrics, flow)), commits
+    return Observers(PipelineMetrics(metrics, flow, health), commits, RestoreMetrics(metrics, flow, health)), commits

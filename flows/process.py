@@ -34,10 +34,10 @@ def run_process(
     addresses: Sequence[str] = (),
     until_end: bool = False,
     observers: Observers | None = None,
-) -> None:
+) -> bool:
     """Runs process `index` of those at `addresses` (host:port of each, in order), or the only one.
 
-    Returns when everything read was committed: at the end with `until_end`, or after SIGTERM.
+    Returns when everything read was committed: False at the end with `until_end`, True after SIGTERM.
 
     Raises:
         BrokenWorldError: the flow cannot go on; a restart resumes exactly after the last committed epoch.
@@ -48,6 +48,7 @@ def run_process(
     _calm_collector()
     with assembly, _stop_on_sigterm(assembly.lane_state):
         _run(assembly, index, addresses, epoch_ms=flow.epoch_ms)
+    return assembly.lane_state.stopping
 
 
 def _run(assembly: Assembly, index: int, addresses: Sequence[str], *, epoch_ms: int) -> None:

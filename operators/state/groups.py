@@ -56,7 +56,7 @@ class GroupStores:
         self._proven_ends: dict[int, int] = {}
         self._due_after: dict[tuple[int, bool], bytes] = {}
         self._due_from_start_at_s = 0.0
-        self._changed_since_asked = False
+        self._changed_since_asked = self._unpositioned = False
         self._admin: Admin | None = None
 
     def ensure(self, groups: Iterable[int]) -> list[int]:
@@ -96,7 +96,7 @@ class GroupStores:
     def put_many(self, group: int, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
         """Values of the present epoch; None forgets a key."""
         self._queues[group].values.update(zip(keys, values, strict=True))
-        self._changed_since_asked = True
+        self._changed_since_asked = self._unpositioned = True
 
     def due(self, group: int, until_ms: int, limit: int, *, wall: bool = False) -> list[tuple[int, bytes]]:
         """Keys whose due time has come, as of the last flush.
@@ -135,10 +135,25 @@ class GroupStores:
             self._due_after.clear()
             self._due_from_start_at_s = now
         # Not while the last ones wait for what was dirty then: asking anew would make them wait for ever.
-        if now - self._asked_at_s >= self._position_interval_s and not self._proven_ends:
-            self._asked_ends, self._asked_at_s, self._changed_since_asked = self._ends(), now, False
+        waits = self._proven_ends or not self._unpositioned
+        if now - self._asked_at_s >= self._position_interval_s and not waits:
+            self._asked_ends, self._asked_at_s = self._ends(), now
+            self._changed_since_asked = False
+            self._unpositioned = not self._asked_ends
             for queue in self._queues.values():
                 queue.remember()
+
+    def proof(self) -> tuple[int, bytes, bytes] | None:
+        """A harmless change that an idle step commits once, so that the position it asked for counts; None if needless.
+
+        Group, changelog key and value. Without it a flow that falls silent would keep the position of its busy time,
+        and its restart would go through all that came since.
+        """
+        if not self._asked_ends or self._changed_since_asked:
+            return None
+        self._changed_since_asked = True
+        group = next(iter(self._stores))
+        return group, *self.stream_time_change(group)
 
     def _prove(self) -> None:
         """Takes the ends asked for as positions if everything put since is committed and there was something."""

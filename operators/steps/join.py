@@ -95,6 +95,9 @@ class JoinKernel:
         self._expire(changes)
         for group in self._event_time.take_advanced():
             changes.of(group).append(*self._stores.stream_time_change(group))
+        if not changed and (proof := self._stores.proof()) is not None:
+            group, key, value = proof
+            changes.of(group).append(key, value)
         outcome.changes = changes.take()
         self._evict()
         return outcome

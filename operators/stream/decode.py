@@ -19,6 +19,7 @@ from operators.stream.records import Columns, DeadLetter, Flags, Ints, Origin, R
 
 HEADER_BYTES: Final = 5
 _MEMO_MAX: Final = 1_000
+RECORD_BYTES_MAX: Final = 8_192
 _MICROS_PER_MS: Final = 1_000
 _KEY_FIELD: Final = "key"
 _NUL: Final = b"\0"
@@ -43,8 +44,10 @@ class Decoder:
         schemas: SchemaSource,
         sources: Sequence[SourceDecoder],
         on_error: Callable[[DeadLetter], DeadLetter],
+        *,
+        record_bytes_max: int = RECORD_BYTES_MAX,
     ) -> None:
-        self._codec, self.on_error = codec, on_error
+        self._codec, self.on_error, self._record_bytes_max = codec, on_error, record_bytes_max
         self._sources = {source.name: source for source in sources}
         self._filters = {
             source.name: FirstFieldFilter(*next(iter(source.where.items())), schemas)
@@ -75,9 +78,14 @@ class Decoder:
             counts.append(len(kept))
         if not records:
             return None, []
-        values, keys = [r.value() for r in records], [r.key() for r in records]
+        partitions = np.repeat(np.array([part.partition for part in parts], np.int64), counts)
+        values, giants = [r.value() for r in records], list[DeadLetter]()
+        if _largest(values) > self._record_bytes_max:
+            records, partitions, giants = self._without_giants(records, partitions)
+            values = [r.value() for r in records]
+        keys = [r.key() for r in records]
         decoded = self._codec.decode(source.topic, values)
-        dead = [self.on_error(dead_letter(records[i], step="decode", error=error)) for i, error in decoded.bad]
+        dead = giants + [self.on_error(dead_letter(records[i], step="decode", error=error)) for i, error in decoded.bad]
         rows, batch = decoded.rows, decoded.batch
         own = pa.array(keys if len(rows) == len(keys) else [keys[i] for i in rows.tolist()], pa.binary())
         keep = usable_keys(own)
@@ -94,8 +102,23 @@ class Decoder:
             rows, batch = rows[keep], batch.filter(pa.array(keep))
         if not len(rows):
             return None, dead
-        partitions = np.repeat(np.array([part.partition for part in parts], np.int64), counts)
         return self._columns(source, records, partitions, keys, rows, batch), dead
+
+    def _without_giants(
+        self, records: Sequence[Record], partitions: Ints
+    ) -> tuple[list[Record], Ints, list[DeadLetter]]:
+        """Takes out records too large to be worked on: what is kept and sent because of them might not fit the log."""
+        sizes = np.array([len(record.value() or b"") for record in records])
+        letters = [
+            self.on_error(dead_letter(records[i], step="decode", error=self._size_error(int(sizes[i]))))
+            for i in np.flatnonzero(sizes > self._record_bytes_max).tolist()
+        ]
+        kept = np.flatnonzero(sizes <= self._record_bytes_max)
+        return [records[i] for i in kept.tolist()], partitions[kept], letters
+
+    def _size_error(self, size_bytes: int) -> InvalidRecordError:
+        most = f"engine.record_bytes_max allows {self._record_bytes_max}"
+        return InvalidRecordError(f"the record has {size_bytes} bytes; {most}")
 
     def _columns(
         self,
@@ -112,6 +135,13 @@ class Decoder:
         times = batch.column(source.event_time).to_numpy(zero_copy_only=False) // _MICROS_PER_MS
         own: Sequence[bytes] = keys  # type: ignore[assignment] # records without a key were left out above
         return Columns(source.topic, batch, own, own, partitions, times, Origin(records))
+
+
+def _largest(values: Sequence[bytes | None]) -> int:
+    try:
+        return max(map(len, values))  # type: ignore[arg-type] # a null raises
+    except TypeError:
+        return max(len(value or b"") for value in values)
 
 
 def usable_keys(keys: pa.Array) -> Flags:

@@ -83,7 +83,7 @@ class Lane(StatefulSourcePartition[Item, None]):
                 raise StopIteration
         self._awake_at = datetime.now(UTC) + timedelta(milliseconds=self._wait_ms(full=full))
         now_s = self._clock()
-        if not records and not self._owes_tick and now_s - self._ticked_at_s < self._options.tick_ms / 1e3:
+        if not records and not self._owes_tick and 0 <= now_s - self._ticked_at_s < self._options.tick_ms / 1e3:
             return []
         self._owes_tick, self._ticked_at_s = False, now_s
         item = Item(self._epoch, int(now_s * 1e3))

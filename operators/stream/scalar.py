@@ -290,6 +290,9 @@ class ScalarKernel:
         for group in call.advanced_from:
             name, time = self._stores.stream_time_change(group)
             values.setdefault(group, {})[name] = time
+        if not values and (proof := self._stores.proof()) is not None:
+            group, name, time = proof
+            values[group] = {name: time}
         outcome.changes = [
             Changes(self._stores.changelog, group, list(changed), list(changed.values()))
             for group, changed in values.items()

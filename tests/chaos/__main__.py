@@ -14,9 +14,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 
-from chaos_driver import Chaos, Report, world
+from chaos_driver import Chaos, Report
 from chaos_jobs import ChainJob, Job, OrderStatusJob, ViewsJob
 from chaos_processes import ForkServer
+from chaos_world import world
 
 TOOLS_DIR = Path(__file__).parents[2] / ".tools" / "kafka"
 SHARES = {"order_status": 0.4, "chain": 0.3, "views": 0.3}

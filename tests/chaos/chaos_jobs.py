@@ -1,4 +1,4 @@
-"""The flows that are killed: what goes into each, and what must have come of it, by models that share nothing with them."""
+"""The flows that are killed: what goes into each, and what must come of it, by models that share nothing with them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from random import Random
 from typing import Any, Protocol
 
 import msgspec
+from chaos_processes import CHAIN_MODULE, load_module
 
 import config
 from broker.contract import Log, Record, TopicPartition, TopicSpec
-from chaos_processes import CHAIN_MODULE, load_module
 from config.topics import HEADER_OFFSET, HEADER_PARTITION, HEADER_TOPIC, TOPICS
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
@@ -38,6 +38,7 @@ FEES = CONFIG / "fees" / "us_equities.yaml"
 PARTITIONS = 4
 TUMBLING_MS = 60_000
 
+_PRICED = ("traded_notional",)
 Input = tuple[str, bytes, bytes]
 """Topic, key and value of a record to be written."""
 
@@ -110,9 +111,7 @@ class ViewsJob:
     name: str = "views"
     command: Sequence[str] = ()
     flow: str = "views"
-    steps: Mapping[str, int] = field(
-        default_factory=lambda: {"positions": 32, "timeline": PARTITIONS, "dashboard": 32}
-    )
+    steps: Mapping[str, int] = field(default_factory=lambda: {"positions": 32, "timeline": PARTITIONS, "dashboard": 32})
     sources: Sequence[str] = ("orders.status", "orders.executions", "orders.enrichment")
     progress_topic: str = "orders.milestones"
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -131,9 +130,7 @@ class ViewsJob:
             key: msgspec.to_builtins(msgspec.msgpack.decode(body, type=Position))
             for key, body in store_values(place.state / "views" / "positions").items()
         }
-        verdict = verify(
-            place.log, codec(), FeeTable.load(FEES), positions=positions, dashboard=self._dashboard(place)
-        )
+        verdict = verify(place.log, codec(), FeeTable.load(FEES), positions=positions, dashboard=self._dashboard(place))
         found = [*_letters(place, {}), *([] if verdict.exact else list(verdict.as_json()["differences"]))]
         return [*found, *self._timeline_problems(place), *self._milestone_problems(place)]
 
@@ -170,9 +167,7 @@ class ViewsJob:
                 counted[key].update(fills=1, tradedQuantity=record["quantity"])
             elif kind != "ACKNOWLEDGED":
                 counted[key][kind.lower()] += 1
-        columns = (
-            "orders", "orderedQuantity", "fills", "tradedQuantity", "filled", "canceled", "rejected", "expired", "reopened",
-        )  # fmt: skip
+        columns = [f.encode_name for f in msgspec.structs.fields(Aggregate) if f.type is int and f.name not in _PRICED]
         shown = {key: {c: row[c] for c in columns} for key, row in self._dashboard(place).items()}
         told = {key: {c: row[c] for c in columns} for key, row in counted.items() if any(row.values())}
         return _differences("dashboard against milestones", {k: r for k, r in shown.items() if any(r.values())}, told)
@@ -375,7 +370,9 @@ def _count(body: bytes) -> tuple[int, int]:
 
 def _differences(what: str, actual: Mapping[Any, Any], expected: Mapping[Any, Any], *, shown: int = 5) -> list[str]:
     different = [key for key in {**expected, **actual} if actual.get(key) != expected.get(key)]
-    told = [f"{what} {key}: {_short(actual.get(key))}, expected {_short(expected.get(key))}" for key in different[:shown]]
+    told = [
+        f"{what} {key}: {_short(actual.get(key))}, expected {_short(expected.get(key))}" for key in different[:shown]
+    ]
     return told if len(different) <= shown else [*told, f"{what}: {len(different)} differ in all"]
 
 

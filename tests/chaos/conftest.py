@@ -11,8 +11,8 @@ import pytest
 
 sys.path.append(str(Path(__file__).parent))  # tests are no package
 
-from chaos_driver import LogKind, World, world
 from chaos_processes import ForkServer
+from chaos_world import LogKind, World, world
 
 TOOLS_DIR = Path(__file__).parents[2] / ".tools" / "kafka"
 LOGS = ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)]

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from chaos_driver import Chaos, Feeder, LogKind, World
+from chaos_driver import Chaos
 from chaos_jobs import ChainJob, Job, OrderStatusJob, ViewsJob, store_values
 from chaos_processes import ForkServer
+from chaos_world import Feeder, LogKind, World
+
 from flows.chaos import CRASH_VARIABLE, MAX_VARIABLE, SEED_VARIABLE
 
 pytestmark = [pytest.mark.kills, pytest.mark.timeout(400)]

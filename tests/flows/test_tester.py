@@ -110,3 +110,16 @@ def test_a_forgotten_key_leaves_a_tombstone_in_the_changelog_and_nothing_in_the_
     flow.run()
     assert set(flow.store("orders")) == {"A1|O2"}
     assert b"A1|O1" not in flow.changelog("orders")
+
+
+def test_a_record_too_large_to_be_worked_on_becomes_a_dead_letter_with_its_bytes(
+    flow: FlowTester, execution: Any
+) -> None:
+    giant = b"\x00\x00\x00\x00\x02" + b"x" * 20_000
+    flow.send_bytes("orders.executions", b"A1|O1", giant)
+    flow.send("orders.executions", execution("A1|O1", 1))
+    flow.run()
+    [letter] = flow.dead_letters()
+    assert letter.value == giant
+    assert "engine.record_bytes_max" in letter.headers["__streams.errors.message"]
+    assert len(flow.read("orders.enrichment")) == 1

@@ -20,7 +20,7 @@ from services.imports.common import Batch, ImportSummary
 DAY = date(2026, 6, 11)
 OPENING_NANOS = 34_200 * 10**9
 OPENING = 1_781_184_600_000_000  # 2026-06-11T09:30:00 in New York
-SAMPLE = Path(__file__).parents[4] / "shared" / "data" / "ex20101224.TEST_ITCH_50"
+SAMPLE = Path(__file__).parents[2] / "data" / "ex20101224.TEST_ITCH_50"
 
 
 def message(kind: str, nanos: int, body: bytes) -> bytes:
@@ -262,7 +262,6 @@ def test_no_content_is_a_crash(tmp_path_factory: pytest.TempPathFactory, pieces:
     assert sum(len(batch.malformed) for batch in batches) <= 1
 
 
-@pytest.mark.skipif(not SAMPLE.exists(), reason="the sample file of TotalView-ITCH 5.0 is not beside the checkout")
 def test_the_sample_file_gives_the_published_counts() -> None:
     summary = ImportSummary()
     for batch in itch.read(SAMPLE):
