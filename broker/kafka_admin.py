@@ -180,6 +180,8 @@ class KafkaAdmin:
         """True when done, False if the error says that there was nothing to do."""
         try:
             future.result(self._deadline_s)
+        except TimeoutError as error:
+            raise BrokerUnavailableError(f"{what}: no answer within {self._deadline_s} s") from error
         except KafkaException as error:
             if error.args[0].code() == but:
                 return False
@@ -192,6 +194,8 @@ class KafkaAdmin:
         while True:
             try:
                 return ask()
+            except TimeoutError as error:  # of a future: the client itself has not answered
+                raise BrokerUnavailableError(f"{what}: no answer within {self._deadline_s} s") from error
             except KafkaException as error:
                 passes = is_transient(error.args[0]) or error.args[0].code() in _LEADERS_CHANGED
                 if not passes or time.monotonic() > deadline:

@@ -22,8 +22,10 @@ from operators.stream.records import Item, Read
 IDLE_AFTER: Final = 50
 """Empty reads in a row after which the lane looks less often."""
 IDLE_WAIT_MS: Final = 5
-CYCLE_SHARE: Final = 0.7
-CYCLE_MS_MAX: Final = 1_000.0
+CYCLE_SHARE: Final = 0.9
+CYCLE_S_MAX: Final = 1.0
+CYCLE_BACK_OFF: Final = 0.6
+OVERSLEPT_S: Final = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Lane(StatefulSourcePartition[Item, None]):
         self._epoch, self._had_data, self._owes_tick = 0, False, False
         self._empty_reads, self._ticked_at_s = 0, 0.0
         self._awake_at: datetime | None = None
-        self._called_at_s, self._was_full = time.monotonic(), False
+        self._called_at_s = self._wakes_at_s = time.monotonic()
+        self._sleep_s = 0.0
         reader.assign(cut)
         state.ready = True
 
@@ -81,7 +84,7 @@ class Lane(StatefulSourcePartition[Item, None]):
             if self._is_done() and not self._owes_tick:
                 self._state.ended = True
                 raise StopIteration
-        self._awake_at = datetime.now(UTC) + timedelta(milliseconds=self._wait_ms(full=full))
+        self._awake_at = datetime.now(UTC) + timedelta(seconds=self._wait_s(full=full))
         now_s = self._clock()
         if not records and not self._owes_tick and 0 <= now_s - self._ticked_at_s < self._options.tick_ms / 1e3:
             return []
@@ -92,17 +95,24 @@ class Lane(StatefulSourcePartition[Item, None]):
         reach(CrashPoint.LANE_EMITTED)  # a crash here costs nothing: nothing of the epoch is committed
         return [item]
 
-    def _wait_ms(self, *, full: bool) -> float:
+    def _wait_s(self, *, full: bool) -> float:
         """How long not to be called again.
 
         With more to read, most of the time that the last epoch took: Bytewax calls a lane whose time has come without
-        pause while other processes still work on the epoch, and that takes the processor from them.
+        pause while other processes still work on the epoch, and that takes the processor from them. A lane that was
+        called right when it woke may have slept too long, and sleeps less the next time.
         """
-        now_s, was_full = time.monotonic(), self._was_full
-        cycle_ms, self._called_at_s, self._was_full = (now_s - self._called_at_s) * 1e3, now_s, full
+        now_s = time.monotonic()
+        cycle_s, late_s, self._called_at_s = now_s - self._called_at_s, now_s - self._wakes_at_s, now_s
         if full:
-            return min(CYCLE_MS_MAX, CYCLE_SHARE * cycle_ms) if was_full else 0.0
-        return self._options.collect_ms if self._empty_reads < IDLE_AFTER else IDLE_WAIT_MS
+            overslept = late_s < OVERSLEPT_S
+            self._sleep_s = self._sleep_s * CYCLE_BACK_OFF if overslept else min(CYCLE_S_MAX, CYCLE_SHARE * cycle_s)
+            wait_s = self._sleep_s
+        else:
+            self._sleep_s = 0.0
+            wait_s = (self._options.collect_ms if self._empty_reads < IDLE_AFTER else IDLE_WAIT_MS) / 1e3
+        self._wakes_at_s = now_s + wait_s
+        return wait_s
 
     def _take(self, records: Sequence[Record], item: Item) -> None:
         """Sorts records into the reads of their sources, and notes how far each partition is."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
@@ -35,6 +37,7 @@ def main() -> int:
     options = parser.parse_args()
     kinds = ("embedded", "kafka") if options.log == "both" else (options.log,)
     shares = {options.flow: 1.0} if options.flow else SHARES
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # leaves no broker behind
     exact = True
     with ForkServer() as server, tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
         for kind in kinds:
@@ -50,7 +53,7 @@ def main() -> int:
 
 def _run(server: ForkServer, kind: str, name: str, folder: Path, *, kills: int, seed: int) -> Report:
     def tell(line: str) -> None:
-        sys.stderr.write(f"{kind} {name} {line}\n")
+        sys.stderr.write(f"{time.strftime('%X')} {kind} {name} {line}\n")
 
     with world(kind, folder, tools_dir=TOOLS_DIR) as place:  # type: ignore[arg-type] # one of the choices
         job = _job(name, kills, seed, folder)
