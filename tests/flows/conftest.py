@@ -137,7 +137,8 @@ def chain(tmp_path: Path) -> Chain:
 def execution(key: str, quantity: int, *, occurred_at: int = 1_790_000_000_000_000) -> ExecutionReport:
     """One fill of an order."""
     return ExecutionReport(
-        event_type=EventType.EXECUTION_REPORTED, version=1, occurred_at=occurred_at, key=key, venue="XNAS", trade_date=20_700,
+        event_type=EventType.EXECUTION_REPORTED, version=1, occurred_at=occurred_at, key=key, venue="XNAS",
+        trade_date=20_700,
         exec_id="E1", exec_type="TRADE", ord_status="NEW", symbol="MSFT", side="BUY", order_quantity=100,
         last_quantity=quantity, last_price=1_000_000, cum_quantity=0, leaves_quantity=0, sequence=1, source="gateway",
     )  # fmt: skip
