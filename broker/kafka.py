@@ -54,13 +54,7 @@ class KafkaLog:
         return KafkaAdmin(self._client("admin"), deadline_s=self.deadline_s)
 
     def _client(self, client_id: str) -> dict[str, object]:
-        defaults = {
-            "client.id": client_id,
-            "socket.nagle.disable": True,
-            # With `rebootstrap` a client that is told of no brokers, as by one that has just come back, drops the one
-            # it has, and threads spin over connections until then (librdkafka issue 5301, open as of 2.16).
-            "metadata.recovery.strategy": "none",
-        }
+        defaults = {"client.id": client_id, "socket.nagle.disable": True}
         return {**defaults, **self.options, "bootstrap.servers": self.bootstrap_servers}
 
 

@@ -196,9 +196,11 @@ def _properties(data_dir: Path, port: int, controller_port: int) -> str:
         # Events carry their own, often old, timestamps: neither may time delete them nor a clock ahead refuse them.
         "log.retention.ms": "-1",
         "log.message.timestamp.after.max.ms": str(2**63 - 1),
-        # A broker that was killed may register again at once instead of after nine seconds.
+        # A broker that was killed may register again that much later, instead of after nine seconds. Shorter is no
+        # good: a machine that is busy for so long would make its only broker lose the lead of all partitions for a
+        # moment, and librdkafka may never find back (it logs "new leader-1 not found in cache").
         "broker.heartbeat.interval.ms": "500",
-        "broker.session.timeout.ms": "1500",
+        "broker.session.timeout.ms": "6000",
     }
     return "".join(f"{name}={value}\n" for name, value in settings.items())
 

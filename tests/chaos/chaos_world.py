@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGCONT, SIGKILL
@@ -18,6 +18,7 @@ from broker.contract import Log, TopicPartition, TopicSpec
 from broker.embedded import EmbeddedLog
 from broker.kafka import KafkaLog
 from broker.server.server import Broker, start
+from config.errors import BrokerUnavailableError
 from config.topics import TOPICS
 from flows.chaos import LOG_VARIABLE
 from flows.supervisor import free_addresses
@@ -72,7 +73,7 @@ def world(kind: LogKind, folder: Path, *, tools_dir: Path) -> Iterator[World]:
     folder.mkdir(parents=True, exist_ok=True)
     broker = start(folder / "kafka", tools_dir=tools_dir) if kind == "kafka" else None
     try:
-        log = EmbeddedLog(folder / "log") if broker is None else KafkaLog(broker.bootstrap, deadline_s=30.0)
+        log = EmbeddedLog(folder / "log") if broker is None else KafkaLog(broker.bootstrap, deadline_s=10.0)
         with closing(log.admin()) as admin:
             admin.create_topics([TopicSpec(name, PARTITIONS) for name in TOPICS])
         yield World(kind, folder, log, broker)
@@ -86,6 +87,7 @@ class Feeder:
 
     def __init__(self, log: Log, job: Job) -> None:
         self._records, self._at = job.records, 0
+        self._log = log
         self._producer = log.producer("feeder")
 
     @property
@@ -93,12 +95,25 @@ class Feeder:
         """Records not yet written."""
         return len(self._records) - self._at
 
+    def rewind(self) -> None:
+        """Begins anew, for input that may repeat itself."""
+        self._at = 0
+
     def feed(self, count: int) -> None:
-        """Writes the next records."""
+        """Writes the next records; once more, by a new client, if a broker that went away left the old one stuck."""
+        try:
+            self._write(count)
+        except BrokerUnavailableError:
+            with suppress(BrokerUnavailableError):
+                self._producer.close()
+            self._producer = self._log.producer("feeder")
+            self._write(count)
+        self._at = min(self._at + count, len(self._records))
+
+    def _write(self, count: int) -> None:
         for topic, key, value in self._records[self._at : self._at + count]:
             self._producer.send(topic, key, value)
         self._producer.flush()
-        self._at = min(self._at + count, len(self._records))
 
     def close(self) -> None:
         """Lets go of the log."""

@@ -38,7 +38,7 @@ def views(folder: Path) -> Job:
         ("embedded", chain, 8, 0),
         ("embedded", views, 6, 0),
         pytest.param("kafka", order_status, 6, 1, marks=pytest.mark.kafka),
-        pytest.param("kafka", chain, 6, 1, marks=pytest.mark.kafka),
+        pytest.param("kafka", chain, 6, 0, marks=pytest.mark.kafka),
     ],
 )
 def test_a_flow_that_is_killed_again_and_again_is_exact(
