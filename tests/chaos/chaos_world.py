@@ -26,6 +26,7 @@ from flows.supervisor import free_addresses
 LogKind = Literal["embedded", "kafka"]
 
 POLL_S = 0.01
+FEEDING_TRIES = 6
 
 
 @dataclass
@@ -100,14 +101,17 @@ class Feeder:
         self._at = 0
 
     def feed(self, count: int) -> None:
-        """Writes the next records; once more, by a new client, if a broker that went away left the old one stuck."""
-        try:
-            self._write(count)
-        except BrokerUnavailableError:
-            with suppress(BrokerUnavailableError):
-                self._producer.close()
-            self._producer = self._log.producer("feeder")
-            self._write(count)
+        """Writes the next records; again by a new client if a broker that went away left the old one stuck."""
+        for left in reversed(range(FEEDING_TRIES)):
+            try:
+                self._write(count)
+                break
+            except BrokerUnavailableError:
+                if not left:
+                    raise
+                with suppress(BrokerUnavailableError):
+                    self._producer.close()
+                self._producer = self._log.producer("feeder")
         self._at = min(self._at + count, len(self._records))
 
     def _write(self, count: int) -> None:
