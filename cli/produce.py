@@ -19,7 +19,7 @@ _REPORT_LINES = 1_000
 
 @click.command()
 @click.argument("topic")
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path), default="-")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path), default="-")
 @with_settings
 def produce(settings: Settings, topic: str, file: Path) -> None:
     """Write the JSON lines of FILE, by default standard input, to TOPIC.
