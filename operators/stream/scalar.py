@@ -16,6 +16,7 @@ from broker.contract import Record
 from config.errors import BadRecordError, InvalidRecordError, ProcessingError, StoreError
 from operators.state.groups import GroupStores
 from operators.state.store import HEADER_BYTES, NEVER, header
+from operators.stream.event_time import CLOCK_JUMP
 from operators.stream.kernel import StepOutcome, StreamBatch
 from operators.stream.records import Changes, Columns, Origin, dead_letter
 from operators.stream.scalar_call import (
@@ -30,7 +31,6 @@ from operators.stream.scalar_call import (
 from operators.stream.step import Context, Logic, Result
 
 DUE_LIMIT: Final = 2_000
-CLOCK_JUMP: Final = "CLOCK_JUMP"
 # What encoders raise for a value that their schema does not take, such as a sum beyond 64 bits.
 _UNFIT: Final = (pa.ArrowException, OverflowError, TypeError, ValueError)
 
