@@ -68,6 +68,7 @@ _TABLE = (
     _events("orders.status", "OrderStatusChanged"),
     _events("orders.executions", "ExecutionReport"),
     _events("orders.enrichment", "OrderEnriched"),
+    _events("orders.anomalies", "OrderAnomaly"),
     _events("orders.milestones", "Milestone"),
     _reference("risk.controls", "RiskControl", key="FIRM, ACCOUNT:<accountId> or SYMBOL:<symbol>"),
     _reference("reference.symbols", "SymbolReference", key="symbol"),

@@ -26,6 +26,7 @@ _EVENTS: Mapping[str, type[msgspec.Struct]] = {
         events.OrderStatusChanged,
         events.ExecutionReport,
         events.OrderEnriched,
+        events.OrderAnomaly,
         milestones.Milestone,
         limits.RiskControl,
         limits.SymbolReference,

@@ -1,4 +1,4 @@
-"""The five event types of the platform and the words they use, as the Avro contracts have them.
+"""The event types of the platform and the words they use, as the Avro contracts have them.
 
 Times are microseconds since 1970 UTC, dates days since 1970, money and prices millionths of the currency, quantities
 the instrument's smallest tradable unit. The enumerations list the words that the rules know; fields are plain `str`,
@@ -13,8 +13,8 @@ import msgspec
 
 from config.errors import InvalidRecordError
 
-VERSION = 1
-"""Version of every event as written by this code."""
+VERSION = 2
+"""Version of the events as written by this code; a younger event type states its own."""
 
 
 class EventType(StrEnum):
@@ -30,6 +30,7 @@ class EventType(StrEnum):
     EXECUTION_REPORTED = "EXECUTION_REPORTED"
     CANCEL_REJECTED = "CANCEL_REJECTED"
     ORDER_ENRICHED = "ORDER_ENRICHED"
+    ORDER_ANOMALY = "ORDER_ANOMALY"
 
 
 class Side(StrEnum):
@@ -136,6 +137,10 @@ class OrderIntent(Event, frozen=True, kw_only=True, rename="camel"):
     venue: str | None = None
     locate_id: str | None = None
     arrival_price: int | None = None
+    decision_price: int | None = None
+    session: str | None = None
+    poss_resend: bool | None = None
+    correlation_id: str | None = None
 
 
 class Breach(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -165,6 +170,27 @@ class OrderSummary(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     symbol: str
     side: str
     quantity: int
+    cl_ord_id: str | None = None
+    limit_price: int | None = None
+    time_in_force: str | None = None
+    is_parent: bool | None = None
+
+
+class DayQuantities(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """DayOrderQty(424), DayCumQty(425) and DayAvgPx(426) of an order on one trading day."""
+
+    trade_date: int
+    order_quantity: int
+    filled_quantity: int
+    avg_price: int | None = None
+
+
+class MarketState(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The instrument's market at the time of an event: price, and what was traded since the day began."""
+
+    price: int | None = None
+    volume: int | None = None
+    turnover: int | None = None
 
 
 class StatusDetail(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -175,6 +201,7 @@ class StatusDetail(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     filled_quantity: int
     leaves_quantity: int | None = None
     avg_price: int | None = None
+    day: DayQuantities | None = None
 
 
 class OrderStatusChanged(Event, frozen=True, kw_only=True, rename="camel"):
@@ -184,6 +211,9 @@ class OrderStatusChanged(Event, frozen=True, kw_only=True, rename="camel"):
     status: StatusDetail
     venue: str | None = None
     arrival_price: int | None = None
+    decision_price: int | None = None
+    market: MarketState | None = None
+    correlation_id: str | None = None
 
 
 class Fee(msgspec.Struct, frozen=True):
@@ -191,6 +221,17 @@ class Fee(msgspec.Struct, frozen=True):
 
     kind: str
     amount: int
+
+
+class ImplementationShortfall(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Paper minus actual result in amounts, positive is a cost (Perold 1988). `total` is the sum of the known parts."""
+
+    decision_price: int
+    delay: int
+    execution: int
+    opportunity: int | None = None
+    fees: int
+    total: int
 
 
 class OrderEnriched(Event, frozen=True, kw_only=True, rename="camel"):
@@ -208,6 +249,17 @@ class OrderEnriched(Event, frozen=True, kw_only=True, rename="camel"):
     last_exec_id: str | None = None
     last_quantity: int = 0
     last_price: int | None = None
+    last_venue: str | None = None
+    liquidity: str | None = None
+    trade_date: int | None = None
+    exec_type: str | None = None
+    exec_ref_id: str | None = None
+    replaced_quantity: int = 0
+    replaced_price: int | None = None
+    interval_vwap: int | None = None
+    vwap_slippage_bps: float | None = None
+    shortfall: ImplementationShortfall | None = None
+    correlation_id: str | None = None
 
 
 class ExecutionReport(Event, frozen=True, kw_only=True, rename="camel"):
@@ -220,17 +272,39 @@ class ExecutionReport(Event, frozen=True, kw_only=True, rename="camel"):
     trade_date: int
     exec_id: str
     exec_ref_id: str | None = None
+    session: str | None = None
     exec_type: str
     ord_status: str
     symbol: str
     side: str
     order_quantity: int
+    price: int | None = None
+    time_in_force: str | None = None
     last_quantity: int = 0
     last_price: int | None = None
     liquidity: str | None = None
     cum_quantity: int
     leaves_quantity: int
+    avg_price: int | None = None
+    day: DayQuantities | None = None
     text: str | None = None
+    restatement_reason: str | None = None
+    reject_reason: str | None = None
+    poss_resend: bool | None = None
+    market: MarketState | None = None
+    correlation_id: str | None = None
+
+
+class OrderAnomaly(Event, frozen=True, kw_only=True, rename="camel"):
+    """Something about an order that contradicts what is known of it: topic orders.anomalies."""
+
+    version: int = 1
+    kind: str
+    detail: str
+    symbol: str | None = None
+    venue: str | None = None
+    exec_id: str | None = None
+    correlation_id: str | None = None
 
 
 def order_key(account_id: str, order_id: str) -> str:

@@ -38,6 +38,25 @@ _PRECEDENCE: Final = np.array([*(REPORTED_PRECEDENCE[status] for status in STATU
 _INACTIVE: Final = np.array([*(status in INACTIVE for status in STATUSES), False])
 
 _TEXT: Final = pa.string()
+_DAY_TYPE: Final = pa.struct(
+    [
+        pa.field("tradeDate", pa.int32(), nullable=False),
+        pa.field("orderQuantity", pa.int64(), nullable=False),
+        pa.field("filledQuantity", pa.int64(), nullable=False),
+        pa.field("avgPrice", pa.int64()),
+    ]
+)
+_MARKET_TYPE: Final = pa.struct([("price", pa.int64()), ("volume", pa.int64()), ("turnover", pa.int64())])
+_SHORTFALL_TYPE: Final = pa.struct(
+    [
+        pa.field("decisionPrice", pa.int64(), nullable=False),
+        pa.field("delay", pa.int64(), nullable=False),
+        pa.field("execution", pa.int64(), nullable=False),
+        pa.field("opportunity", pa.int64()),
+        pa.field("fees", pa.int64(), nullable=False),
+        pa.field("total", pa.int64(), nullable=False),
+    ]
+)
 _STATUS_TYPE: Final = pa.struct(
     [
         pa.field("code", _TEXT, nullable=False),
@@ -45,6 +64,7 @@ _STATUS_TYPE: Final = pa.struct(
         pa.field("filledQuantity", pa.int64(), nullable=False),
         pa.field("leavesQuantity", pa.int64()),
         pa.field("avgPrice", pa.int64()),
+        pa.field("day", _DAY_TYPE),
     ]
 )
 _ORDER_TYPE: Final = pa.struct(
@@ -54,6 +74,10 @@ _ORDER_TYPE: Final = pa.struct(
         pa.field("symbol", _TEXT, nullable=False),
         pa.field("side", _TEXT, nullable=False),
         pa.field("quantity", pa.int64(), nullable=False),
+        pa.field("clOrdId", _TEXT),
+        pa.field("limitPrice", pa.int64()),
+        pa.field("timeInForce", _TEXT),
+        pa.field("isParent", pa.bool_()),
     ]
 )
 CONSOLIDATED: Final = pa.schema(
@@ -68,6 +92,9 @@ CONSOLIDATED: Final = pa.schema(
         pa.field("source", _TEXT, nullable=False),
         pa.field("venue", _TEXT),
         pa.field("arrivalPrice", pa.int64()),
+        pa.field("decisionPrice", pa.int64()),
+        pa.field("market", _MARKET_TYPE),
+        pa.field("correlationId", _TEXT),
     ]
 )
 """OrderStatusChanged as columns."""
@@ -89,6 +116,17 @@ ENRICHED: Final = pa.schema(
         pa.field("lastExecId", _TEXT),
         pa.field("lastQuantity", pa.int64(), nullable=False),
         pa.field("lastPrice", pa.int64()),
+        pa.field("lastVenue", _TEXT),
+        pa.field("liquidity", _TEXT),
+        pa.field("tradeDate", pa.int32()),
+        pa.field("execType", _TEXT),
+        pa.field("execRefId", _TEXT),
+        pa.field("replacedQuantity", pa.int64(), nullable=False),
+        pa.field("replacedPrice", pa.int64()),
+        pa.field("intervalVwap", pa.int64()),
+        pa.field("vwapSlippageBps", pa.float64()),
+        pa.field("shortfall", _SHORTFALL_TYPE),
+        pa.field("correlationId", _TEXT),
         pa.field("sequence", pa.int64(), nullable=False),
         pa.field("source", _TEXT, nullable=False),
     ]
@@ -225,7 +263,17 @@ def consolidated_batch(view: OrderView, reason: Array, context: Context) -> Reco
     leaves = np.where(_INACTIVE[view.code], 0, np.maximum(view.quantity - filled, 0))
     average = view.notional // np.maximum(filled, 1)
     order = pa.StructArray.from_arrays(
-        [view.order_id, view.parent_id, view.symbol, _SIDE_NAMES.take(pa.array(view.side)), pa.array(view.quantity)],
+        [
+            view.order_id,
+            view.parent_id,
+            view.symbol,
+            _SIDE_NAMES.take(pa.array(view.side)),
+            pa.array(view.quantity),
+            pa.nulls(count, _TEXT),
+            pa.nulls(count, pa.int64()),
+            pa.nulls(count, _TEXT),
+            pa.nulls(count, pa.bool_()),
+        ],
         fields=list(_ORDER_TYPE),
     )
     status = pa.StructArray.from_arrays(
@@ -235,6 +283,7 @@ def consolidated_batch(view: OrderView, reason: Array, context: Context) -> Reco
             pa.array(filled),
             pa.array(leaves),
             pa.array(average, mask=filled <= 0),
+            pa.nulls(count, _DAY_TYPE),
         ],
         fields=list(_STATUS_TYPE),
     )
@@ -248,6 +297,9 @@ def consolidated_batch(view: OrderView, reason: Array, context: Context) -> Reco
         pa.repeat(pa.scalar(context.source, _TEXT), count),
         view.venue,
         pa.array(view.arrival_price, mask=view.arrival_price == NONE),
+        pa.nulls(count, pa.int64()),
+        pa.nulls(count, _MARKET_TYPE),
+        pa.nulls(count, _TEXT),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=CONSOLIDATED)
 
@@ -282,6 +334,12 @@ def enriched_batch(view: OrderView, fill: FillView, context: Context) -> RecordB
         fill.exec_id,
         pa.array(fill.quantity),
         pa.array(fill.price),
+        *(pa.nulls(count, ENRICHED.field(name).type) for name in ("lastVenue", "liquidity", "tradeDate", "execType")),
+        pa.nulls(count, _TEXT),
+        pa.array(np.zeros(count, np.int64)),
+        pa.nulls(count, pa.int64()),
+        *(pa.nulls(count, ENRICHED.field(name).type) for name in ("intervalVwap", "vwapSlippageBps", "shortfall")),
+        pa.nulls(count, _TEXT),
         pa.array(view.sequence),
         pa.repeat(pa.scalar(context.enrichment_source, _TEXT), count),
     ]

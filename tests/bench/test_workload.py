@@ -40,7 +40,7 @@ def test_the_expected_fills_are_those_of_the_events_without_their_duplicates() -
 def test_an_encoded_status_decodes_to_its_order() -> None:
     work = generate(100, 1)
     statuses, executions = wire.encode(work, work.events)
-    batch = wire.decode(statuses.values, wire.STATUS_SCHEMA, wire.STATUS_ID)
+    batch = wire.decode(statuses.values, "orders.status")
     assert wire.order_numbers(batch).tolist() == work.events.order[statuses.index].tolist()
     assert wire.ints(batch.column("occurredAt")).tolist() == work.events.occurred_at[statuses.index].tolist()
     assert len(statuses.values) + len(executions.values) == len(work.events)

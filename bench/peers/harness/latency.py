@@ -204,7 +204,7 @@ def _receive(bootstrap: str, partitions: int, visible: Synchronized[int], pipe: 
             values.extend(cluster.good([message]))
             visible.value = len(values)
     consumer.close()
-    batch = wire.decode(values, wire.ENRICHED_SCHEMA, wire.ENRICHED_ID)
+    batch = wire.decode(values, cluster.ENRICHMENT)
     pipe.send(
         Received(
             wire.order_numbers(batch),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from . import wire
+from . import cluster, wire
 from .workload import BASE_MICROS, Expected, Ints
 
 CHUNK = 200_000
@@ -24,7 +24,7 @@ def _verify_enriched(known: Expected, values: list[bytes]) -> tuple[dict[str, bo
     columns: dict[str, list[Ints]] = {name: [] for name in ("order", *names)}
     fee_sum = with_slippage = 0
     for start in range(0, len(values), CHUNK):
-        batch = wire.decode(values[start : start + CHUNK], wire.ENRICHED_SCHEMA, wire.ENRICHED_ID)
+        batch = wire.decode(values[start : start + CHUNK], cluster.ENRICHMENT)
         columns["order"].append(wire.order_numbers(batch))
         for name in names:
             columns[name].append(wire.ints(batch.column(name)))
@@ -61,7 +61,7 @@ def _verify_consolidated(known: Expected, values: list[bytes]) -> dict[str, bool
     leaves_parts: list[Ints] = []
     own = True
     for start in range(0, len(values), CHUNK):
-        batch = wire.decode(values[start : start + CHUNK], wire.STATUS_SCHEMA, wire.STATUS_ID)
+        batch = wire.decode(values[start : start + CHUNK], cluster.STATUS)
         own = own and batch.column("eventType").unique().to_pylist() == ["ORDER_STATUS_CONSOLIDATED"]
         order_parts.append(wire.order_numbers(batch))
         sequence_parts.append(wire.ints(batch.column("sequence")))

@@ -9,21 +9,27 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyruhvro
+import yaml
 
 from .workload import CANCELED, LIQUIDITY, SIDES, SYMBOLS, TRADE, TRADE_DATE, VENUES, Events, Ints, Workload
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "config" / "schemas"
-STATUS_ID, EXECUTION_ID, ENRICHED_ID = 1, 2, 3
+STATUS_ID, EXECUTION_ID = 1, 2
 HEADER = 5
 
 
-def _schema(topic: str) -> str:
-    return (SCHEMAS / f"{topic}-value" / "v1.avsc").read_text()
+def _schema(topic: str, version: int = 1) -> str:
+    return (SCHEMAS / f"{topic}-value" / f"v{version}.avsc").read_text()
+
+
+def _versions(topic: str) -> dict[int, int]:
+    """The versions of a topic's contract by schema id."""
+    index = yaml.safe_load((SCHEMAS / "index.yaml").read_text())
+    return {entry["id"]: entry["version"] for entry in index if entry["subject"] == f"{topic}-value"}
 
 
 STATUS_SCHEMA = _schema("orders.status")
 EXECUTION_SCHEMA = _schema("orders.executions")
-ENRICHED_SCHEMA = _schema("orders.enrichment")
 _CODES = pa.array(("NEW", "CANCELED"))
 _SIDES = pa.array(SIDES)
 _VENUES = pa.array(VENUES)
@@ -165,9 +171,14 @@ def micros_bytes(micros: int) -> bytes:
     )
 
 
-def decode(values: Sequence[bytes], schema: str, schema_id: int) -> pa.RecordBatch:
-    """Framed messages of one type as one batch."""
-    header = b"\x00" + schema_id.to_bytes(4, "big")
+def decode(values: Sequence[bytes], topic: str) -> pa.RecordBatch:
+    """Framed messages of one topic as one batch; all written with the same version of its contract."""
+    versions = _versions(topic)
+    header = values[0][:HEADER] if values else b"\x00" + min(versions).to_bytes(4, "big")
+    schema_id = int.from_bytes(header[1:], "big")
+    if header[:1] != b"\x00" or schema_id not in versions:
+        raise ValueError(f"not framed with a schema id of {topic}: {values[0][:16].hex()}")
+    schema = _schema(topic, versions[schema_id])
     for value in values:
         if value[:HEADER] != header:
             raise ValueError(f"not framed with schema id {schema_id}: {value[:16].hex()}")
