@@ -20,6 +20,7 @@ import numpy as np
 import yaml
 
 import config
+from operators.model.events import VERSION
 from services.engine import planned_cancel_status, planned_statuses
 from services.life import TICK_MICROS, VENUES, closing_micros, life_of, opening_micros
 from services.venue import planned_cancel_reports, planned_reports
@@ -137,7 +138,7 @@ def _submission(day: Day, number: int, at: int, last_client_order_ids: dict[str,
     order_id = f"{day.order_prefix}{number:08d}"
     intent = {
         "eventType": "ORDER_SUBMITTED",
-        "version": 1,
+        "version": VERSION,
         "occurredAt": at,
         "key": f"{account}|{order_id}",
         "accountId": account,

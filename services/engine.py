@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from operators.model.events import VERSION
 from services.life import Life
 from services.simulated import Planned, SimulatedService
 
@@ -81,7 +82,7 @@ def _status(
 ) -> dict[str, Any]:
     return {
         "eventType": "ORDER_STATUS_CHANGED",
-        "version": 1,
+        "version": VERSION,
         "occurredAt": occurred_at,
         "key": intent["key"],
         "order": {

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from operators.model.events import VERSION
 from services.life import VENUES, Fill, Life, trade_date_days
 from services.simulated import Planned, SimulatedService
 
@@ -109,7 +110,7 @@ def _report(
     ended = order_status in ("CANCELED", "REJECTED")
     return {
         "eventType": "EXECUTION_REPORTED",
-        "version": 1,
+        "version": VERSION,
         "occurredAt": occurred_at,
         "key": intent["key"],
         "clOrdId": intent["clOrdId"],

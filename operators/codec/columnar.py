@@ -88,7 +88,8 @@ class Columns:
         """The rows as framed values; `EncodeError` names the first row and field that do not fit."""
         columns = []
         for (i, target), field in zip(self._placed(batch.schema), self._layout["fields"], strict=True):
-            column = batch.column(i) if target is None else _cast(batch.column(i), target, field["name"])
+            column = _whole(batch.column(i))
+            column = column if target is None else _cast(column, target, field["name"])
             missing = _first_null(column, field["type"], field["name"])
             if missing is not None:
                 row, path = missing
@@ -188,6 +189,17 @@ def _cast(column: Array, target: DataType, name: str) -> Array:
         return column.cast(target)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise EncodeError(f"column {name} is {column.type}, expected {target}: {error}") from error
+
+
+def _whole(column: Array) -> Array:
+    """The column without an offset in a struct: pyruhvro panics on a slice of optional structs inside structs."""
+    return column.take(pa.array(np.arange(len(column)))) if _has_offset(column) else column
+
+
+def _has_offset(column: Array) -> bool:
+    if not pa.types.is_struct(column.type):
+        return False
+    return column.offset != 0 or any(_has_offset(column.field(i)) for i in range(column.type.num_fields))
 
 
 def _first_null(column: Array, avro_type: AvroType, path: str) -> tuple[int, str] | None:

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from broker.contract import Log, Transaction
 from operators.codec.codec import Codec
+from operators.model.events import VERSION
 from services.records import encode_rows
 
 STATUS_TOPIC = "orders.status"
@@ -198,7 +199,7 @@ class Recorder:
         self.batch.statuses.append(
             {
                 "eventType": "ORDER_STATUS_CHANGED",
-                "version": 1,
+                "version": VERSION,
                 "occurredAt": occurred_at,
                 "key": order.key,
                 "order": {
@@ -245,7 +246,7 @@ class Recorder:
         self.batch.executions.append(
             {
                 "eventType": "EXECUTION_REPORTED",
-                "version": 1,
+                "version": VERSION,
                 "occurredAt": occurred_at,
                 "key": order.key,
                 "clOrdId": None,

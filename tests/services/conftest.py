@@ -94,3 +94,17 @@ def order_status() -> Callable[[Iterable[Event]], list[Event]]:
                 yield ("orders.status" if consolidated else "orders.enrichment"), row
 
     return lambda events: list(outputs(events))
+
+
+@pytest.fixture(scope="session")
+def said() -> Callable[[Any], Any]:
+    """What a record says: without fields that are null, which a producer may leave out."""
+
+    def strip(value: Any) -> Any:
+        if isinstance(value, list):
+            return [strip(item) for item in value]
+        if isinstance(value, dict):
+            return {name: strip(item) for name, item in value.items() if item is not None}
+        return value
+
+    return strip

@@ -190,7 +190,7 @@ def test_a_record_that_cannot_be_decoded_does_not_stop_the_engine(
 
 
 def test_order_entry_goes_on_where_it_stopped(
-    log: Log, codec: Codec, read_all: ReadAll, monkeypatch: pytest.MonkeyPatch
+    log: Log, codec: Codec, read_all: ReadAll, said: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.order_entry.BATCH_RECORDS", 70)
     day = Day(ORDERS, SEED)
@@ -202,7 +202,7 @@ def test_order_entry_goes_on_where_it_stopped(
     second.run(threading.Event())
     assert second.finished
     sent = read_all("orders.input")
-    assert by_identity(sent) == by_identity(intents(day))
+    assert by_identity(said(sent)) == by_identity(said(list(intents(day))))
 
 
 def by_identity(sent: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

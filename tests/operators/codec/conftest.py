@@ -26,6 +26,7 @@ NUMBERS = {
     "int": st.one_of(st.integers(-(2**31), 2**31 - 1), st.sampled_from([0, -(2**31), 2**31 - 1])),
     "long": st.one_of(st.integers(-(2**63), 2**63 - 1), st.sampled_from([0, 1, -1, -(2**63), 2**63 - 1])),
     "double": st.floats(allow_nan=True),
+    "boolean": st.booleans(),
 }
 
 
@@ -69,21 +70,35 @@ def records_of(documents):
 def status() -> dict:
     return {
         "eventType": "ORDER_STATUS_CHANGED",
-        "version": 1,
+        "version": 2,
         "occurredAt": 1_795_185_002_118_204,
         "key": "ACC00042|ORD00001234",
-        "order": {"id": "ORD00001234", "parentId": None, "symbol": "MSFT", "side": "SELL", "quantity": 300},
+        "order": {
+            "id": "ORD00001234",
+            "parentId": None,
+            "symbol": "MSFT",
+            "side": "SELL",
+            "quantity": 300,
+            "clOrdId": "CL1",
+            "limitPrice": 412_000_000,
+            "timeInForce": "DAY",
+            "isParent": None,
+        },
         "status": {
             "code": "PARTIALLY_FILLED",
             "reason": None,
             "filledQuantity": 120,
             "leavesQuantity": 180,
             "avgPrice": 412_355_000,
+            "day": {"tradeDate": 20_777, "orderQuantity": 200, "filledQuantity": 20, "avgPrice": 412_360_000},
         },
         "sequence": 4,
         "source": "order-engine-1",
         "venue": "XNAS",
         "arrivalPrice": 412_300_000,
+        "decisionPrice": None,
+        "market": {"price": 412_310_000, "volume": 1_000, "turnover": None},
+        "correlationId": "C-1",
     }
 
 

@@ -35,11 +35,14 @@ def test_every_record_survives_the_way_through_json_text(topic, documents, recor
 
 def test_the_form_has_decimals_and_iso_times(document, status) -> None:
     assert dumps(to_json(document, status)).decode() == (
-        '{"eventType":"ORDER_STATUS_CHANGED","version":1,"occurredAt":"2026-11-20T14:30:02.118204Z",'
+        '{"eventType":"ORDER_STATUS_CHANGED","version":2,"occurredAt":"2026-11-20T14:30:02.118204Z",'
         '"key":"ACC00042|ORD00001234",'
-        '"order":{"id":"ORD00001234","parentId":null,"symbol":"MSFT","side":"SELL","quantity":300},'
-        '"status":{"code":"PARTIALLY_FILLED","reason":null,"filledQuantity":120,"leavesQuantity":180,"avgPrice":412.355},'
-        '"sequence":4,"source":"order-engine-1","venue":"XNAS","arrivalPrice":412.3}'
+        '"order":{"id":"ORD00001234","parentId":null,"symbol":"MSFT","side":"SELL","quantity":300,"clOrdId":"CL1",'
+        '"limitPrice":412,"timeInForce":"DAY","isParent":null},'
+        '"status":{"code":"PARTIALLY_FILLED","reason":null,"filledQuantity":120,"leavesQuantity":180,"avgPrice":412.355,'
+        '"day":{"tradeDate":"2026-11-20","orderQuantity":200,"filledQuantity":20,"avgPrice":412.36}},'
+        '"sequence":4,"source":"order-engine-1","venue":"XNAS","arrivalPrice":412.3,"decisionPrice":null,'
+        '"market":{"price":412.31,"volume":1000,"turnover":null},"correlationId":"C-1"}'
     )
 
 

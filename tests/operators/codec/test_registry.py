@@ -39,8 +39,8 @@ def test_a_schema_is_asked_for_once(filled, client) -> None:
 
 
 def test_a_schema_with_references_is_made_self_contained(registry, client, folder, schemas) -> None:
-    text = (folder / "risk.outcome-value" / "v1.avsc").read_text()
-    registry.add("orders.input-value", 1, (folder / "orders.input-value" / "v1.avsc").read_text())
+    text = (folder / "risk.outcome-value" / "v2.avsc").read_text()
+    registry.add("orders.input-value", 1, (folder / "orders.input-value" / "v2.avsc").read_text())
     reference = {"name": "orders.OrderIntent", "subject": "orders.input-value", "version": 1}
     registry.add("risk.outcome-value", 2, text, references=[reference])
     wanted = schemas.latest("risk.outcome-value")

@@ -49,7 +49,7 @@ def test_a_newer_version_is_the_latest_and_the_old_text_keeps_its_id(folder, evo
     evolve("orders.status-value", 106, lambda document: document.update(doc="changed"))
     schemas = FolderSchemas(folder)
     assert schemas.latest("orders.status-value").id == 106
-    assert schemas.registered("orders.status-value", old.text).id == 1
+    assert schemas.registered("orders.status-value", old.text).id == old.id == 9
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_newer_version_is_the_latest_and_the_old_text_keeps_its_id(folder, evo
     [
         ("- {id: 1, subject: orders.input-value, version: 1}\n", "id 1 is given twice"),
         ("- {id: 108, subject: orders.input-value, version: 1}\n", "orders.input-value version 1 is listed twice"),
-        ("- {id: 108, subject: orders.input-value, version: 2}\n", r"v2\.avsc: not a schema"),
+        ("- {id: 108, subject: orders.input-value, version: 99}\n", r"v99\.avsc: not a schema"),
         ("- {id: eight, subject: orders.input-value, version: 2}\n", "not an index"),
         ("- {id: 108, subject: x, version: 1, colour: red}\n", "not an index"),
         ("][", "not an index"),
