@@ -31,7 +31,10 @@ NEWEST: Final = 10_000
 GROW_ORDERS: Final = 50_000
 """New orders per step of growth."""
 AHEAD_MAX: Final = 200_000
-"""Outputs that may be due while more is sent: bounds how far the log runs ahead of the flow."""
+"""Outputs that may be due while more is sent."""
+BEHIND_MAX: Final = 50_000
+"""Offsets of an input partition that may be unread while more is sent: statuses, of which the flow itself writes most,
+fall behind executions, and outputs do not tell. Both bounds keep what is unread within what the log retains."""
 TIMEOUT_S: Final = 900.0
 SAMPLE_EVERY_S: Final = 1.0
 # Old segments go, so that the disk needs no more than what comes between two looks of the broker, five minutes apart.
@@ -68,6 +71,7 @@ class _Bench:
     def __init__(self, bootstrap: str, job: Job, outputs: Outputs, keys_max: int, records: int) -> None:
         self.samples: list[Sample] = []
         self._bootstrap, self._job, self._outputs, self._records = bootstrap, job, outputs, records
+        self._group = f"{job.run}-order_status"
         self._work = KeyWorkload(keys_max)
         self._started = time.monotonic()
 
@@ -95,6 +99,7 @@ class _Bench:
         while self._work.keys < keys:
             self._send(self._work.grow(min(GROW_ORDERS, keys - self._work.keys)))
             self._await(self._outputs.due - AHEAD_MAX)
+            wait_until_committed(self._bootstrap, self._group, behind_max=BEHIND_MAX)
         self._settle()
         return round((self._job.process.cpu_seconds() - before) / inputs * 1_000, 4)
 
@@ -126,7 +131,7 @@ class _Bench:
 
     def _settle(self) -> None:
         self._await(self._outputs.due)
-        wait_until_committed(self._bootstrap, f"{self._job.run}-order_status")
+        wait_until_committed(self._bootstrap, self._group)
 
     def _await(self, outputs: int) -> None:
         self._outputs.poll_until(outputs, self._job, TIMEOUT_S, self._sample_if_due)

@@ -80,18 +80,24 @@ class Outputs:
                 raise TimeoutError(f"{self.count:,} of {want:,} outputs were visible after {timeout_s:.0f} s")
 
 
-def wait_until_committed(bootstrap: str, group: str, timeout_s: float = 120.0) -> None:
-    """Returns when the group has committed all that its topics hold."""
-    deadline = time.monotonic() + timeout_s
+def wait_until_committed(bootstrap: str, group: str, *, behind_max: int = 1, stalled_s: float = 60.0) -> None:
+    """Returns when the group is behind the end of no input partition by more than `behind_max` offsets.
+
+    The default allows for the marker of the last transaction, which takes an offset of its own that nobody reads.
+    `TimeoutError` if the group commits nothing for `stalled_s`, while it is further behind.
+    """
     topics = (cluster.STATUS, cluster.EXECUTIONS)
     partitions = [TopicPartition(t, p) for t in topics for p in range(cluster.partitions_of(bootstrap, t))]
+    moved_at, before = time.monotonic(), dict[TopicPartition, int]()
     with closing(KafkaLog(bootstrap).admin()) as admin:
         while True:
-            ends, committed = admin.ends(partitions), admin.committed(group, partitions)
-            # The marker of the last transaction takes an offset of its own, which nobody reads.
-            behind = [tp for tp in partitions if ends[tp] - committed.get(tp, 0) > 1]
-            if not behind:
+            ends, committed = admin.ends(partitions), dict(admin.committed(group, partitions))
+            behind = {tp: ends[tp] - committed.get(tp, 0) for tp in partitions}
+            if max(behind.values()) <= behind_max:
                 return
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"group {group} did not reach the end of {behind[0]} in time")
+            if committed != before:
+                moved_at, before = time.monotonic(), committed
+            if time.monotonic() > moved_at + stalled_s:
+                shown = ", ".join(f"{tp.topic}[{tp.partition}] {count:,}" for tp, count in behind.items())
+                raise TimeoutError(f"{group} has committed nothing for {stalled_s:.0f} s; it is behind by: {shown}")
             time.sleep(0.1)

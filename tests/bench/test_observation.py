@@ -1,12 +1,15 @@
-"""Outputs are compared with what is due at every look, however many are waited for."""
+"""Outputs are compared with what is due at every look, and a group is waited for as long as it moves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from bench.observation import Outputs
+from bench import observation
+from bench.observation import Outputs, wait_until_committed
 from bench.peers.harness import cluster
+from broker.contract import TopicPartition
 
 
 class Message:
@@ -93,3 +96,57 @@ def test_every_output_is_shown_to_the_check(visible: int) -> None:
         outputs.due = visible
         outputs.finish()
     assert seen == [b"output"] * visible
+
+
+class Admin:
+    """The ends of all partitions stand still; the group's position moves by a step at each look, up to `stop`."""
+
+    def __init__(self, end: int, step: int, stop: int) -> None:
+        self.end, self.step, self.stop, self.position = end, step, stop, 0
+
+    def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(partitions, self.end)
+
+    def committed(self, _group: str, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        self.position = min(self.stop, self.position + self.step)
+        return dict.fromkeys(partitions, self.position)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def group(monkeypatch: pytest.MonkeyPatch) -> Callable[[Admin], Admin]:
+    """Puts such an admin, and a clock that moves by ten seconds at each pause, where the wait finds them."""
+    clock = SimpleNamespace(now=0.0)
+
+    def pause(_seconds: float) -> None:
+        clock.now += 10
+
+    def given(admin: Admin) -> Admin:
+        monkeypatch.setattr(observation, "KafkaLog", lambda _: SimpleNamespace(admin=lambda: admin))
+        return admin
+
+    monkeypatch.setattr(observation, "time", SimpleNamespace(monotonic=lambda: clock.now, sleep=pause))
+    monkeypatch.setattr(cluster, "partitions_of", lambda *_: 2)
+    return given
+
+
+def test_a_group_that_moves_is_waited_for_however_long_it_takes(group: Callable[[Admin], Admin]) -> None:
+    admin = group(Admin(end=1_000, step=1, stop=1_000))
+    wait_until_committed("nowhere", "group", stalled_s=20)
+    assert admin.position == 999  # the last offset is a marker's
+
+
+def test_a_group_may_be_left_behind_by_as_much_as_is_said(group: Callable[[Admin], Admin]) -> None:
+    admin = group(Admin(end=1_000, step=1, stop=1_000))
+    wait_until_committed("nowhere", "group", behind_max=900)
+    assert admin.position == 100
+
+
+def test_a_group_that_stands_still_is_an_error_that_tells_how_far_behind_it_is(
+    group: Callable[[Admin], Admin],
+) -> None:
+    group(Admin(end=1_000, step=1, stop=10))
+    with pytest.raises(TimeoutError, match=r"committed nothing for 20 s; .* orders\.executions\[1\] 990"):
+        wait_until_committed("nowhere", "group", stalled_s=20)
