@@ -5,6 +5,7 @@ Terms follow from an order's number alone, so that any order can be touched at a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -35,6 +36,28 @@ STRIDE: Final = 7_368_787
 """A prime larger than the square root of any number of keys: steps of it reach all keys once, far from each other."""
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What follows from orders' numbers alone; price in millionths."""
+
+    account: Ints
+    symbol: Ints
+    side: Ints
+    venue: Ints
+    arrival: Ints
+
+    @classmethod
+    def of(cls, numbers: Ints) -> Terms:
+        """The terms of orders, by their numbers."""
+        return cls(
+            account=numbers % ACCOUNTS,
+            symbol=numbers % SYMBOLS,
+            side=numbers % len(SIDES),
+            venue=numbers % len(VENUES),
+            arrival=100_000_000 + numbers % 1_000 * 10_000,
+        )
+
+
 class KeyWorkload:
     """Grows the set of orders and touches some of them, as a sequence of workloads to be sent in turn."""
 
@@ -44,6 +67,11 @@ class KeyWorkload:
         self._fills = np.zeros(keys_max, dtype=np.int64)
         self._events = 0
         self._touched = 0
+
+    @property
+    def fills(self) -> Ints:
+        """How many fills each order got so far."""
+        return self._fills[: self.keys]
 
     def grow(self, count: int) -> Workload:
         """So many new orders: each one's status NEW and, somewhat later, its first fill."""
@@ -87,13 +115,14 @@ class KeyWorkload:
 
 
 def _orders(numbers: Ints) -> Orders:
+    terms = Terms.of(numbers)
     return Orders(
-        account=numbers % ACCOUNTS,
-        symbol=numbers % SYMBOLS,
-        side=numbers % len(SIDES),
-        venue=numbers % len(VENUES),
+        account=terms.account,
+        symbol=terms.symbol,
+        side=terms.side,
+        venue=terms.venue,
         quantity=np.full(len(numbers), QUANTITY),
-        arrival=100_000_000 + numbers % 1_000 * 10_000,
+        arrival=terms.arrival,
         fills=np.ones(len(numbers), dtype=np.int64),
         canceled=np.zeros(len(numbers), dtype=np.bool_),
     )

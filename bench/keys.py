@@ -3,7 +3,7 @@
 One process of the flow lives through all of it, while its state grows to 10 thousand orders, 100 thousand, and so on.
 At each size two backlogs are measured: fills on the newest orders, which the cache holds, and fills on orders from all
 over, most of which it has to fetch from the local store. Cost that stays flat in the first shows that the number of
-keys does not matter by itself; the second shows what a fetch costs.
+keys does not matter by itself; the second shows what a fetch costs. Every output of the whole run is checked.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from typing import Final
 
 from bench import report
 from bench.engines import flow_command, settings_in_force
+from bench.key_ledger import KeyLedger
 from bench.key_workload import KeyWorkload
 from bench.machine import facts, kafka
 from bench.observation import Outputs, wait_until_committed
 from bench.peers.harness import cluster
 from bench.peers.harness.job import Job
 from bench.peers.harness.load import send_events
-from bench.peers.harness.workload import TRADE, Workload
+from bench.peers.harness.workload import TRADE, Ints, Workload
 
 PARTITIONS: Final = 4
 FIRST_SIZE: Final = 10_000
@@ -30,7 +31,10 @@ NEWEST: Final = 10_000
 GROW_ORDERS: Final = 50_000
 """New orders per step of growth."""
 AHEAD_MAX: Final = 200_000
-"""Outputs that may be due while more is sent: bounds how far the log runs ahead of the flow."""
+"""Outputs that may be due while more is sent."""
+BEHIND_MAX: Final = 50_000
+"""Offsets of an input partition that may be unread while more is sent: statuses, of which the flow itself writes most,
+fall behind executions, and outputs do not tell. Both bounds keep what is unread within what the log retains."""
 TIMEOUT_S: Final = 900.0
 SAMPLE_EVERY_S: Final = 1.0
 # Old segments go, so that the disk needs no more than what comes between two looks of the broker, five minutes apart.
@@ -67,9 +71,14 @@ class _Bench:
     def __init__(self, bootstrap: str, job: Job, outputs: Outputs, keys_max: int, records: int) -> None:
         self.samples: list[Sample] = []
         self._bootstrap, self._job, self._outputs, self._records = bootstrap, job, outputs, records
+        self._group = f"{job.run}-order_status"
         self._work = KeyWorkload(keys_max)
-        self.due = 0
         self._started = time.monotonic()
+
+    @property
+    def fills(self) -> Ints:
+        """How many fills each order got."""
+        return self._work.fills
 
     def warm_up(self) -> None:
         """The first orders, and one backlog that is not measured."""
@@ -89,7 +98,8 @@ class _Bench:
         before, inputs = self._job.process.cpu_seconds(), 2 * (keys - self._work.keys)
         while self._work.keys < keys:
             self._send(self._work.grow(min(GROW_ORDERS, keys - self._work.keys)))
-            self._await(self.due - AHEAD_MAX)
+            self._await(self._outputs.due - AHEAD_MAX)
+            wait_until_committed(self._bootstrap, self._group, behind_max=BEHIND_MAX)
         self._settle()
         return round((self._job.process.cpu_seconds() - before) / inputs * 1_000, 4)
 
@@ -116,16 +126,15 @@ class _Bench:
         return round((self._job.process.cpu_seconds() - before) / inputs * 1_000, 4)
 
     def _send(self, work: Workload) -> None:
+        self._outputs.due += int((work.events.kind == TRADE).sum())
         send_events(self._bootstrap, work, work.events)
-        self.due += int((work.events.kind == TRADE).sum())
 
     def _settle(self) -> None:
-        self._await(self.due)
-        wait_until_committed(self._bootstrap, f"{self._job.run}-order_status")
+        self._await(self._outputs.due)
+        wait_until_committed(self._bootstrap, self._group)
 
     def _await(self, outputs: int) -> None:
-        if outputs > self._outputs.count:
-            self._outputs.poll_until(outputs, self._job, TIMEOUT_S, self._sample_if_due)
+        self._outputs.poll_until(outputs, self._job, TIMEOUT_S, self._sample_if_due)
 
     def _sample_if_due(self) -> None:
         if not self.samples or time.monotonic() - self._started >= self.samples[-1].at_s + SAMPLE_EVERY_S:
@@ -149,7 +158,7 @@ def keys(keys_max: int, cache_rows: int, records: int, bootstrap: str | None, sa
     """Measures at every size; the Markdown file of the results.
 
     Raises:
-        RuntimeError: an output came twice, or the flow ended by itself.
+        RuntimeError: an output is wrong or came twice, or the flow ended by itself.
         TimeoutError: an output did not come.
 
     """
@@ -158,20 +167,22 @@ def keys(keys_max: int, cache_rows: int, records: int, bootstrap: str | None, sa
     with kafka(bootstrap) as address:
         say(f"broker at {address}; sizes: {', '.join(f'{size:,}' for size in sizes)} keys")
         cluster.recreate_topics(address, PARTITIONS, config=TOPIC_CONFIG)
-        with Job(command, address) as job, Outputs(address, PARTITIONS) as outputs:
+        ledger = KeyLedger(sizes[-1])
+        with Job(command, address) as job, Outputs(address, PARTITIONS, ledger.take) as outputs:
             bench = _Bench(address, job, outputs, sizes[-1], records)
             bench.warm_up()
             for size in sizes:
                 found.append(bench.size(size))
                 say(f"  {size:,} keys: {found[-1].newest_cost} CPU-s per 1,000 inputs, {found[-1].own_mib:.0f} MiB")
-            outputs.poll_until_quiet()
-            if outputs.count != bench.due:
-                raise RuntimeError(f"{outputs.count:,} outputs are visible where {bench.due:,} are due")
+            outputs.finish()
+            ledger.check_whole(bench.fills)
+            say(f"  {outputs.count:,} outputs, each as it must be")
     document = {
         "machine": machine,
         "settings": settings_in_force(),
         "cache_rows": cache_rows,
         "records": records,
+        "outputs": outputs.count,
         "sizes": [asdict(size) for size in found],
         "samples": [asdict(sample) for sample in bench.samples],
     }

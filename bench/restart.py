@@ -54,13 +54,12 @@ class _Bench:
     def __init__(self, bootstrap: str, job: Job, outputs: Outputs, work: Workload, held_back: int) -> None:
         self._bootstrap, self._job, self._outputs, self._work = bootstrap, job, outputs, work
         self._next = len(work.events) - held_back
-        self._due = 0
 
     def build(self) -> None:
         """Starts the flow and lets it work off all events but those held back."""
         self._job.start()
         self._send(self._work.events.part(0, self._next))
-        self._outputs.poll_until(self._due, self._job, BUILD_TIMEOUT_S)
+        self._outputs.poll_until(self._outputs.due, self._job, BUILD_TIMEOUT_S)
         wait_until_committed(self._bootstrap, f"{self._job.run}-order_status")
 
     def start(self, kind: str) -> Start:
@@ -83,11 +82,11 @@ class _Bench:
         self._job.start()
         self._await_first()
         first = time.monotonic()
-        self._outputs.poll_until(self._due, self._job, START_TIMEOUT_S)
+        self._outputs.poll_until(self._outputs.due, self._job, START_TIMEOUT_S)
         last = time.monotonic()
         records, seconds = restored(self._job.log.read_text(errors="replace")[log_size:])
         wait_until_committed(self._bootstrap, f"{self._job.run}-order_status")
-        outputs = self._due - before
+        outputs = self._outputs.due - before
         return Start(kind, round(first - started, 3), round(last - started, 3), outputs, records, seconds)
 
     def _await_first(self) -> None:
@@ -102,7 +101,7 @@ class _Bench:
         self._next += count
 
     def _send(self, events: Events) -> None:
-        self._due += int(((events.kind == TRADE) & ~events.duplicate).sum())
+        self._outputs.due += int(((events.kind == TRADE) & ~events.duplicate).sum())
         send_events(self._bootstrap, self._work, events)
 
 
@@ -148,7 +147,7 @@ def restart(orders: int, repetitions: int, bootstrap: str | None, say: Callable[
             for kind in kinds:
                 starts.append(bench.start(kind))
                 say(f"  {kind}: first output after {starts[-1].first_output_s} s")
-            outputs.poll_until_quiet()
+            outputs.finish()
     document = {
         "machine": machine,
         "settings": settings_in_force(),

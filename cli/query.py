@@ -152,6 +152,7 @@ def _of_window(window: Window) -> dict[str, Any]:
         "canceled": figures.canceled,
         "rejected": figures.rejected,
         "expired": figures.expired,
+        "reopened": figures.reopened,
         "acknowledgementMicros": {name: figures.acknowledgement.quantile(p) for name, p in _PERCENTILES.items()},
         "firstFillMicros": {name: figures.first_fill.quantile(p) for name, p in _PERCENTILES.items()},
         "rejectReasons": figures.reject_reasons,

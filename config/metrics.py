@@ -68,7 +68,18 @@ GAPS: Final = Metric("orderflow_gaps_total", "counter", "Sequence numbers that w
 ANOMALIES: Final = Metric(
     "orderflow_anomalies_total", "counter", "Events that contradict what is known, by kind.", ("flow", "step", "kind")
 )
-STATE_ROWS: Final = Metric("orderflow_state_rows", "gauge", "Keys with state in this process.", ("flow", "step"))
+STATE_ROWS: Final = Metric(
+    "orderflow_state_rows",
+    "gauge",
+    "Values in the local stores of this process, as of the last flush.",
+    ("flow", "step"),
+)
+STATE_UNFLUSHED_ROWS: Final = Metric(
+    "orderflow_state_unflushed_rows",
+    "gauge",
+    "Changed keys whose values wait in memory for the next flush, whether or not the local stores have older ones.",
+    ("flow", "step"),
+)
 STATE_BYTES: Final = Metric("orderflow_state_bytes", "gauge", "Size of the local stores on disk.", ("flow", "step"))
 RESTORE_RECORDS: Final = Metric(
     "orderflow_restore_records_total", "counter", "Changelog records applied to local stores.", ("flow", "step")
@@ -92,6 +103,7 @@ METRICS: Final = (
     GAPS,
     ANOMALIES,
     STATE_ROWS,
+    STATE_UNFLUSHED_ROWS,
     STATE_BYTES,
     RESTORE_RECORDS,
     RESTORE_REMAINING_RECORDS,

@@ -25,7 +25,7 @@ from operators.codec.codec import Codec
 from operators.codec.sources import SchemaSource
 from operators.registry import Build, Operator
 from operators.state.catch_up import Progress
-from operators.state.groups import GroupStores
+from operators.state.groups import GroupStores, StateSize
 from operators.stream.broadcast import BroadcastTables
 from operators.stream.decode import Decoder
 from operators.stream.kernel import Kernel
@@ -47,6 +47,7 @@ class Observers:
     pipeline: Observer = field(default_factory=Observer)
     committer: CommitObserver = field(default_factory=CommitObserver)
     restore: Callable[[str, Progress], None] = lambda _step, _progress: None
+    state: Callable[[str, StateSize], None] = lambda _step, _size: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +235,7 @@ class Assembly:
             flush_interval_s=flush_ms / 1e3,
             position_interval_s=settings.state.position_interval_ms / 1e3,
             on_progress=lambda progress: self._observers.restore(step_id, progress),
+            on_size=lambda size: self._observers.state(step_id, size),
         )
 
     def committer(self) -> Committer | None:

@@ -1,4 +1,4 @@
-"""What a process tells about itself, as metrics: about its pipeline, its committer, its restores and its lag."""
+"""What a process tells about itself, as metrics: about its pipeline, committer, restores, state and lag."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from config.errors import BrokenWorldError
 from config.metrics import Metrics
 from flows.assembly import Observers
 from operators.state.catch_up import Progress
+from operators.state.groups import StateSize
 from operators.stream.kernel import StepOutcome
 from operators.stream.pipeline import Observer
 from operators.stream.records import Outcome
@@ -106,6 +107,19 @@ class RestoreMetrics:
             )  # fmt: skip
 
 
+class StateMetrics:
+    """States how much state each step of one process holds."""
+
+    def __init__(self, metrics: Metrics, flow: str) -> None:
+        self._metrics, self._flow = metrics, flow
+
+    def __call__(self, step: str, size: StateSize) -> None:
+        labels = {"flow": self._flow, "step": step}
+        self._metrics.gauge(table.STATE_ROWS, **labels).set(size.rows)
+        self._metrics.gauge(table.STATE_UNFLUSHED_ROWS, **labels).set(size.unflushed)
+        self._metrics.gauge(table.STATE_BYTES, **labels).set(size.bytes)
+
+
 class LagWatch:
     """A thread that asks, every few seconds, how far the group is behind the log."""
 
@@ -152,4 +166,5 @@ class LagWatch:
 def observers(metrics: Metrics, flow: str, health: Health) -> tuple[Observers, CommitMetrics]:
     """Everything that listens to a process of a flow."""
     commits = CommitMetrics(metrics, flow)
-    return Observers(PipelineMetrics(metrics, flow, health), commits, RestoreMetrics(metrics, flow, health)), commits
+    pipeline, restores = PipelineMetrics(metrics, flow, health), RestoreMetrics(metrics, flow, health)
+    return Observers(pipeline, commits, restores, StateMetrics(metrics, flow)), commits

@@ -17,6 +17,7 @@ from services.truth_fees import FeeTable
 
 ENGINE_STATUS = "ORDER_STATUS_CHANGED"
 _ENDED = ("CANCELED", "EXPIRED", "REJECTED")
+ENDS = (*_ENDED, "FILLED")
 _BEFORE_ACCEPTANCE = ("PENDING_NEW", "ACCEPTED_FOR_BIDDING")
 _VENUE_STATES = (*_ENDED, "DONE_FOR_DAY")
 _SIDES = ("BUY", "SELL", "SELL_SHORT", "SELL_SHORT_EXEMPT")
@@ -112,7 +113,7 @@ class Expected:
         """By symbol: orders, those still open, fills, and what traded, over the whole time and all venues."""
         rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for order in self.orders.values():
-            ended = order.code in (*_ENDED, "FILLED")
+            ended = order.code in ENDS
             placed = ended or (order.quantity > 0 and order.has_venue)
             row = rows[order.symbol]
             row["orders"] += placed
@@ -224,6 +225,8 @@ class OrderOutputs:
     sequences: list[int] = field(default_factory=list)
     occurred_at: Counter[int] = field(default_factory=Counter)
     last: Mapping[str, Any] | None = None
+    ends: Counter[str] = field(default_factory=Counter)
+    """How often a status became this one that ends an order, in lower case."""
 
 
 @dataclass(slots=True)
@@ -238,7 +241,18 @@ class Outputs:
         """Takes in records of orders.status; engine statuses are inputs and are left out."""
         for record in records:
             if record["eventType"] == "ORDER_STATUS_CONSOLIDATED":
-                _note(self.consolidated[record["key"]], record)
+                order, code = self.consolidated[record["key"]], record["status"]["code"]
+                if code in ENDS and (order.last is None or order.last["status"]["code"] != code):
+                    order.ends[code.lower()] += 1
+                _note(order, record)
+
+    def ends_by_symbol(self) -> dict[str, Counter[str]]:
+        """How often orders came to each of their ends, for an order may come to several: a late fill, a replace."""
+        rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for order in self.consolidated.values():
+            if order.last is not None:
+                rows[order.last["order"]["symbol"]].update({code.lower(): order.ends[code.lower()] for code in ENDS})
+        return dict(rows)
 
     def add_enriched(self, records: Iterable[Mapping[str, Any]]) -> None:
         """Takes in records of orders.enrichment."""

@@ -11,7 +11,7 @@ from typing import Any
 from broker.contract import Log, Reader, TopicPartition
 from operators.codec.codec import Codec
 from services.records import decode_rows
-from services.truth import Expected, OrderOutputs, Outputs, Truth
+from services.truth import ENDS, Expected, OrderOutputs, Outputs, Truth
 from services.truth_fees import FeeTable
 
 DIFFERENCES_KEPT = 5
@@ -115,7 +115,8 @@ def judge(
     if positions is not None:
         checks += _view("position", {key: _with_cash(row) for key, row in positions.items()}, expected.positions())
     if dashboard is not None:
-        checks += _view("dashboard", _by_symbol(dashboard), expected.dashboard())
+        rows, ends = _by_symbol(dashboard), outputs.ends_by_symbol()
+        checks += [*_view("dashboard", rows, expected.dashboard()), *_view("dashboard", rows, ends)]
     counts = {
         "orders": len(expected.orders),
         "fills": sum(order.enriched for order in expected.orders.values()),
@@ -241,10 +242,10 @@ def _by_symbol(rows: Mapping[str, Mapping[str, int]]) -> dict[str, Counter[str]]
     sums: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for key, row in rows.items():
         total = sums[key.split("|", 1)[0]]
-        for column in ("orders", "fills", "tradedQuantity", "tradedNotional"):
+        ends = [code.lower() for code in ENDS]
+        for column in ("orders", "fills", "tradedQuantity", "tradedNotional", *ends):
             total[column] += row[column]
-        ended = row["filled"] + row["canceled"] + row["rejected"] + row["expired"]
-        total["open"] += row["orders"] + row["reopened"] - ended
+        total["open"] += row["orders"] + row["reopened"] - sum(row[column] for column in ends)
     return dict(sums)
 
 

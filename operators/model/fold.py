@@ -133,11 +133,11 @@ def _plain_statuses(table: OrderTable, batch: RecordBatch, events: StatusColumns
 def _parents_stay(table: OrderTable, batch: RecordBatch, rows: Ints, known: Flags) -> Flags:
     """Whether each event names the parent that its order has, or comes first and is the only one to name it."""
     result = np.ones(len(rows), np.bool_)
-    named: dict[int, str] = {}
+    named: dict[int, str | None] = {}
     parent_ids = batch.column("order").field("parentId").to_pylist()
     for i, row in enumerate(rows.tolist()):
         if row not in named:
-            named[row] = (table.parent(row) if known[i] else parent_ids[i]) or ""
+            named[row] = table.parent(row) if known[i] else parent_ids[i]
         result[i] = parent_ids[i] is None or parent_ids[i] == named[row]
     return result
 

@@ -8,10 +8,12 @@ once, somebody must remember the order. `Progress` does, a few fields per order,
 | PLACED | quantity and venue are known, or the order ended without | of that event | order quantity |
 | ACKNOWLEDGED | the first status and the venue's NEW are both known | of the venue's NEW | latency between the two |
 | TRADED | enrichment tells a change of fills | of the fill | signed quantity, price, latency since NEW if first |
-| FILLED, CANCELED, REJECTED, EXPIRED | the status becomes this one | of the status | reason |
+| FILLED, CANCELED, REJECTED, EXPIRED | the consolidated status becomes this one | of the status | reason |
 | REOPENED | an ended order is open again (replace up, bust), or ends otherwise (late fill) | of the status | |
 
-As soon as there is a consolidated status, only consolidated ones tell the state: the engine may lag behind the venue.
+Only consolidated statuses tell the state. The engine may lag behind the venue, and the join behind the engine: taking
+what either says would let an order that the engine has canceled be opened by the consolidated NEW that follows, and
+canceled a second time. Every engine status that the join accepts raises a consolidated one.
 """
 
 from __future__ import annotations
@@ -60,8 +62,6 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     venue: str | None = None
     quantity: int = 0
-    consolidated: bool = False
-    code: str | None = None
     ended: str | None = None
     ended_at: int | None = None
     placed: bool = False
@@ -108,15 +108,12 @@ def _with_status(progress: Progress, event: OrderStatusChanged) -> Progress:
         event.occurred_at if progress.first_status_at is None else min(event.occurred_at, progress.first_status_at)
     )
     progress = replace(progress, first_status_at=first_at)
-    if progress.consolidated and not consolidated:
-        return progress
-    code = event.status.code
-    ended = code if code in _ENDS else None
+    if not consolidated:
+        return replace(progress, quantity=progress.quantity or event.order.quantity)
+    ended = event.status.code if event.status.code in _ENDS else None
     return replace(
         progress,
-        consolidated=consolidated,
         quantity=event.order.quantity,
-        code=code,
         ended=ended,
         ended_at=event.occurred_at if ended else None,
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from broker.contract import Admin, Log, TopicPartition
 from config.errors import BrokerUnavailableError
@@ -19,6 +19,18 @@ from operators.state.store import KeyGroupStore
 UNFLUSHED_MAX: Final = 400_000
 FLUSH_EVERY_S: Final = 0.1
 """How often a store is written at most where values may stay in memory for longer: each time costs something."""
+SIZE_EVERY_S: Final = 1.0
+
+
+class StateSize(NamedTuple):
+    """How much state of a step a process holds."""
+
+    rows: int
+    """Values in the local stores, as of the last flush."""
+    unflushed: int
+    """Changed keys whose values wait in memory to be written; most of them have an older value in the stores."""
+    bytes: int
+    """Of the local stores on disk."""
 
 
 class GroupStores:
@@ -43,15 +55,16 @@ class GroupStores:
         flush_interval_s: float,
         position_interval_s: float,
         on_progress: Callable[[Progress], None] = lambda _: None,
+        on_size: Callable[[StateSize], None] = lambda _: None,
     ) -> None:
         self.changelog = changelog
         self._log, self._client_id, self._directory = log, client_id, directory
         self._flush_interval_s, self._position_interval_s = flush_interval_s, position_interval_s
-        self._on_progress = on_progress
+        self._on_progress, self._on_size = on_progress, on_size
         self._stores: dict[int, KeyGroupStore] = {}
         self._queues: dict[int, _WriteBehind] = {}
         self._stream_time_ms: dict[int, int] = {}
-        self._flushed_at_s = self._asked_at_s = time.monotonic()
+        self._flushed_at_s = self._asked_at_s = self._sized_at_s = time.monotonic()
         self._asked_ends: Mapping[int, int] = {}
         self._proven_ends: dict[int, int] = {}
         self._due_after: dict[tuple[int, bool], bytes] = {}
@@ -75,6 +88,7 @@ class GroupStores:
                 self._stores[tp.partition] = store
                 self._queues[tp.partition] = _WriteBehind()
                 self._stream_time_ms[tp.partition] = store.stream_time_ms
+            self._on_size(self.size())
         return missing
 
     @property
@@ -131,6 +145,9 @@ class GroupStores:
             for queue in self._queues.values():
                 queue.mark(now)
             self._flush(math.inf if over else now - self._flush_interval_s)
+        if now - self._sized_at_s >= SIZE_EVERY_S:
+            self._sized_at_s = now
+            self._on_size(self.size())
         if now - self._due_from_start_at_s >= 2 * self._flush_interval_s:
             self._due_after.clear()
             self._due_from_start_at_s = now
@@ -181,13 +198,11 @@ class GroupStores:
             return {}
         return {tp.partition: end for tp, end in ends.items()}
 
-    def rows(self) -> int:
-        """Values in all open stores, as of the last flush."""
-        return sum(store.entries() for store in self._stores.values())
-
-    def size_bytes(self) -> int:
-        """Bytes on disk of all open stores."""
-        return sum(store.size_bytes() for store in self._stores.values())
+    def size(self) -> StateSize:
+        """How much there is now. Only for the thread that writes: a store's map may move while another one looks."""
+        stores = self._stores.values()
+        rows, size_bytes = sum(store.entries() for store in stores), sum(store.size_bytes() for store in stores)
+        return StateSize(rows, self._unflushed_count(), size_bytes)
 
     def close(self, *, committed: bool) -> None:
         """Closes every store; `committed` says that all that was put is committed and may be flushed first."""

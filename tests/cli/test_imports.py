@@ -34,6 +34,15 @@ def test_an_imported_day_runs_through_order_status_and_views_exactly(
     assert judged.counts["enriched"] == summary["executions"]
     monkeypatch.setenv("ORDERFLOW__STATE__DIR", str(tmp_path / "state"))
     assert "ABC" in run("query", "positions").stdout
+    last = {
+        event["key"]: event["status"]["code"]
+        for event in map(json.loads, run("consume", "orders.status", "--until-end").stdout.splitlines())
+        if event["eventType"] == "ORDER_STATUS_CONSOLIDATED"
+    }
+    [figures] = map(json.loads, run("query", "dashboard", "--format", "json").stdout.splitlines())
+    ended = {code: list(last.values()).count(code) for code in ("FILLED", "CANCELED", "REJECTED", "EXPIRED")}
+    assert {code: figures[code.lower()] for code in ended} == ended
+    assert (figures["orders"], figures["openChange"], figures["reopened"]) == (6, 1, 0)
 
 
 def test_a_compressed_file_gives_the_same_summary(topics, run, tmp_path):

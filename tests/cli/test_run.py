@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import signal
+import socket
+import time
+import urllib.request
 
 import pytest
+
+from operators.state.reader import StoreReader
 
 INPUTS = ("orders.status", "orders.executions")
 
@@ -36,6 +42,47 @@ def test_sigterm_ends_a_flow_well_after_it_has_committed_what_it_read(start, wri
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=30) == 0, process.stderr.read()
     assert verdict().exact
+
+
+def test_the_endpoint_of_a_running_flow_tells_how_much_state_it_holds(
+    start, environment, write_events, caught_up, tmp_path
+):
+    write_events(60)
+    port = _free_port()
+    environment |= {"ORDERFLOW__METRICS__PORT": str(port), "ORDERFLOW__STATE__FLUSH_INTERVAL_MS": "100"}
+    process = start("run", "order_status")
+    caught_up("order_status", *INPUTS)
+    told = _state_told_by(port, until=lambda told: (told.get("rows"), told.get("unflushed_rows")) == (60, 0))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0, process.stderr.read()
+    folders = list((tmp_path / "state" / "order_status" / "join").iterdir())
+    kept = 0
+    for folder in folders:
+        with StoreReader(folder) as store:
+            kept += sum(1 for _ in store.scan())
+    assert kept == 60
+    assert 0 < told["bytes"] <= sum((folder / "data.mdb").stat().st_size for folder in folders)
+
+
+def _free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def _state_told_by(port, until, timeout_s=60.0):
+    """The figures of the join's state on the endpoint, as soon as they are so."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            found = re.findall(
+                r'^orderflow_state_(\w+)\{flow="order_status",step="join"\} (\S+)$', answer.read().decode(), re.M
+            )
+        told = {name: float(figure) for name, figure in found}
+        if until(told):
+            return told
+        time.sleep(0.05)
+    raise AssertionError(f"the endpoint still tells {told}")
 
 
 def test_a_wrong_topology_is_refused_with_file_and_line(run, tmp_path):

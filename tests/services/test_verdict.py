@@ -140,9 +140,13 @@ def test_the_product_s_views_are_exact_and_an_error_in_one_is_seen(
     verdict = judged(events, outputs, fee_table, **views)
     assert verdict.exact, verdict.as_json()["differences"]
     next(iter(views["positions"].values()))["realised"] += 1
-    next(iter(views["dashboard"].values()))["reopened"] += 1
+    row = next(iter(views["dashboard"].values()))
+    row["reopened"] += 1
     verdict = judged(events, outputs, fee_table, **views)
     assert [check.name for check in verdict.checks if not check.holds] == ["position cash", "dashboard open"]
+    row["canceled"] += 1
+    verdict = judged(events, outputs, fee_table, **views)
+    assert [check.name for check in verdict.checks if not check.holds] == ["position cash", "dashboard canceled"]
 
 
 def _types(topic: str) -> type[OrderStatusChanged] | type[ExecutionReport] | type[OrderEnriched]:

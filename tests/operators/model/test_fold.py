@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import msgspec
@@ -268,6 +269,28 @@ def plain_fill(number: int, *, key: str = KEYS[0], quantity: int = 1, ordered: i
         order_quantity=ordered, last_quantity=quantity, last_price=100_000_000, liquidity="ADDED",
         cum_quantity=number * quantity, leaves_quantity=ordered - number * quantity,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize("parents", list(product([None, "", "P1"], repeat=2)), ids=str)
+def test_parents_are_taken_as_the_rules_do_whichever_event_names_them(
+    parents: tuple[str | None, ...], together: bool
+) -> None:
+    events = [
+        OrderStatusChanged(
+            event_type="ORDER_STATUS_CHANGED", occurred_at=number, key=KEYS[0], sequence=number, source="engine-1",
+            order=OrderSummary(id="O1", parent_id=parent_id, symbol="MSFT", side="BUY", quantity=1_000),
+            status=StatusDetail(code="NEW", filled_quantity=0), venue="XNAS",
+        )
+        for number, parent_id in enumerate(parents, 1)
+    ]  # fmt: skip
+    scalar, columnar = Scalar(), Columnar()
+    for event in events:
+        scalar.take(event)
+    for batch in [events] if together else [[event] for event in events]:
+        columnar.take(batch, forget=False)
+    assert columnar.outputs == scalar.outputs
+    assert columnar.order(KEYS[0]) == scalar.orders[KEYS[0]]
 
 
 def test_what_a_row_stores_does_not_grow_with_its_fills_and_old_fills_are_still_known() -> None:

@@ -105,6 +105,17 @@ def test_an_end_counts_once_however_often_it_is_said(code: str) -> None:
     assert kinds_of(*ends) == ["PLACED", code]
 
 
+@pytest.mark.parametrize("behind", range(4))
+def test_consolidated_statuses_that_follow_behind_those_of_the_engine_end_the_order_once(behind: int) -> None:
+    codes = ["NEW", "PARTIALLY_FILLED", "CANCELED"]
+    engine = [status(code, at=100 + at, venue="XNAS") for at, code in enumerate(codes)]
+    join = [status(code, consolidated=True, at=100 + at, venue="XNAS") for at, code in enumerate(codes)]
+    events = [*engine[:behind]]
+    for at, one in enumerate(join):
+        events += [one, *engine[behind + at : behind + at + 1]]
+    assert kinds_of(*events) == ["PLACED", "CANCELED"]
+
+
 def test_an_engine_that_lags_behind_the_consolidated_status_changes_nothing() -> None:
     events = [status("CANCELED", consolidated=True, venue="XNAS"), status("PENDING_CANCEL"), status("NEW")]
     assert kinds_of(*events) == ["PLACED", "CANCELED"]
@@ -116,10 +127,11 @@ def test_a_late_fill_that_completes_a_canceled_order_ends_it_anew() -> None:
 
 
 def test_a_filled_order_that_is_replaced_up_is_open_again() -> None:
-    events = [status("FILLED", venue="XNAS"), status("PARTIALLY_FILLED"), status("FILLED")]
+    codes = ["FILLED", "PARTIALLY_FILLED", "FILLED"]
+    events = [status(code, consolidated=True, venue="XNAS") for code in codes]
     assert kinds_of(*events) == ["PLACED", "FILLED", "REOPENED", "FILLED"]
 
 
 def test_an_order_that_never_reached_a_venue_is_placed_when_it_ends() -> None:
-    found = milestones_of(status("PENDING_NEW"), status("REJECTED"))
+    found = milestones_of(status("PENDING_NEW"), status("REJECTED", consolidated=True))
     assert [(one.kind, one.venue, one.reason) for one in found] == [("PLACED", None, None), ("REJECTED", None, "why")]

@@ -116,9 +116,10 @@ def test_each_origin_says_what_it_knows() -> None:
 def test_an_ended_order_is_closed_from_the_last_event_on_it_and_a_reopened_one_is_not() -> None:
     open_order, _ = timeline_of([status("NEW")])
     assert open_order.closed_at is None
-    late_fill, _ = timeline_of([status("CANCELED", at=300), report(at=400)])
+    late_fill, _ = timeline_of([status("CANCELED", consolidated=True, at=300), report(at=400)])
     assert late_fill.closed_at == 400
-    reopened, _ = timeline_of([status("FILLED", at=300), status("PARTIALLY_FILLED", 2, at=350)])
+    events = [status("FILLED", consolidated=True, at=300), status("PARTIALLY_FILLED", 2, consolidated=True, at=350)]
+    reopened, _ = timeline_of(events)
     assert reopened.closed_at is None
 
 

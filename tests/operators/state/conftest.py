@@ -12,7 +12,7 @@ import pytest
 from broker.contract import TopicSpec
 from broker.embedded import EmbeddedLog
 from operators.state import groups as groups_module
-from operators.state.groups import GroupStores
+from operators.state.groups import GroupStores, StateSize
 
 CHANGELOG = "flow-step-changelog"
 GROUPS = 3
@@ -61,7 +61,12 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def open_stores(changelog: Changelog, tmp_path: Path) -> Iterator[Callable[..., GroupStores]]:
     opened: list[GroupStores] = []
 
-    def open_stores(*, flush_interval_s: float = 0.0, position_interval_s: float = 5.0) -> GroupStores:
+    def open_stores(
+        *,
+        flush_interval_s: float = 0.0,
+        position_interval_s: float = 5.0,
+        on_size: Callable[[StateSize], None] = lambda _: None,
+    ) -> GroupStores:
         stores = GroupStores(
             changelog.log,
             client_id="test",
@@ -69,6 +74,7 @@ def open_stores(changelog: Changelog, tmp_path: Path) -> Iterator[Callable[..., 
             changelog=changelog.name,
             flush_interval_s=flush_interval_s,
             position_interval_s=position_interval_s,
+            on_size=on_size,
         )
         opened.append(stores)
         return stores

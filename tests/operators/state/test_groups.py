@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from config.errors import BrokerUnavailableError
 from operators.state import groups as groups_module
 from operators.state.catch_up import Progress
-from operators.state.groups import GroupStores
+from operators.state.groups import SIZE_EVERY_S, GroupStores, StateSize
 from operators.state.store import KeyGroupStore, header
 
 Open = Callable[..., GroupStores]
@@ -85,14 +85,14 @@ def test_values_stay_in_memory_for_the_flush_interval_and_are_written_in_their_n
     stores.put_many(0, [b"a", b"late"], [value("2"), value("3")])
     clock.now += 9
     stores.epoch_began()
-    assert stores.rows() == 0
+    assert stores.size().rows == 0
     clock.now += 1
     stores.epoch_began()
-    assert stores.rows() == 1
+    assert stores.size().rows == 1
     assert stores.get_many(0, [b"a", b"late"]) == {b"a": value("2"), b"late": value("3")}
     clock.now += 10
     stores.epoch_began()
-    assert stores.rows() == 2
+    assert stores.size().rows == 2
 
 
 def test_too_many_unflushed_values_are_flushed_before_their_time(
@@ -104,7 +104,41 @@ def test_too_many_unflushed_values_are_flushed_before_their_time(
     stores.put_many(0, [b"a", b"b"], [value("1"), value("2")])
     stores.put_many(1, [b"c"], [value("3")])
     stores.epoch_began()
-    assert stores.rows() == 3
+    assert stores.size().rows == 3
+
+
+def test_a_size_counts_a_key_in_the_store_once_and_its_new_value_in_memory_beside_it(
+    open_stores: Open, clock: SimpleNamespace
+) -> None:
+    sizes: list[StateSize] = []
+    stores = open_stores(flush_interval_s=10.0, on_size=sizes.append)
+    stores.ensure([0, 1])
+    assert [(size.rows, size.unflushed) for size in sizes] == [(0, 0)]
+    assert sizes[0].bytes == stores.size().bytes > 0
+    stores.put_many(0, [b"a", b"b"], [value("1"), value("2")])
+    stores.put_many(1, [b"c"], [value("3")])
+    clock.now += 1
+    stores.epoch_began()
+    clock.now += 10
+    stores.epoch_began()
+    stores.put_many(0, [b"a", b"new"], [value("4"), value("5")])
+    stores.put_many(1, [b"c"], [None])
+    clock.now += SIZE_EVERY_S
+    stores.epoch_began()
+    assert (sizes[-1].rows, sizes[-1].unflushed) == (3, 3)
+    clock.now += 10
+    stores.epoch_began()
+    assert (sizes[-1].rows, sizes[-1].unflushed) == (3, 0)
+
+
+def test_sizes_are_not_told_more_often_than_their_interval(open_stores: Open, clock: SimpleNamespace) -> None:
+    sizes: list[StateSize] = []
+    stores = open_stores(on_size=sizes.append)
+    stores.ensure([0])
+    for _ in range(10):
+        clock.now += SIZE_EVERY_S / 4
+        stores.epoch_began()
+    assert len(sizes) == 1 + 2
 
 
 @pytest.mark.parametrize("flush_interval_s", [0.0, 3.0, 5.0, 20.0])
@@ -171,7 +205,7 @@ def test_a_log_that_does_not_answer_only_puts_off_the_position(
     stores.put_many(0, [b"a"], [value("1")])
     clock.now += 60
     stores.epoch_began()
-    assert stores.rows() == 1
+    assert stores.size().rows == 1
 
 
 def test_event_time_survives_in_the_store_with_the_values_of_its_epoch(open_stores: Open) -> None:
