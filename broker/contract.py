@@ -64,6 +64,14 @@ class Reader(Protocol):
         """True if every assigned partition has been read to the committed end known to the last `read`."""
         ...
 
+    def fetched(self) -> Mapping[TopicPartition, int]:
+        """Offsets before which this reader needs nothing more from the log, as far as it knows; for watching it.
+
+        What lies before was given out, waits in memory, or is no record that anybody will see: markers of transactions
+        and what aborted ones wrote. A partition may be missing, and an offset lag behind for some seconds.
+        """
+        ...
+
     def close(self) -> None: ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -25,6 +26,7 @@ _NO_LIMIT = 2**31 - 1
 _FRAMING_BYTES = 1024
 _MESSAGE_BYTES_MAX = 1_000_000_000
 _DEADLINE_S_DEFAULT = 60.0
+_STATISTICS_EVERY_MS = 5_000
 _RETRY_S = 0.01
 
 
@@ -72,7 +74,10 @@ class KafkaReader:
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
             "allow.auto.create.topics": False,
+            "statistics.interval.ms": _STATISTICS_EVERY_MS,
+            "stats_cb": self._take_statistics,
         }
+        self._fetched: dict[TopicPartition, int] = {}
         self._consumer = make_client(Consumer, options)
         self._lookup = TopicLookup(self._consumer, deadline_s)
         self._assigned: frozenset[TopicPartition] = frozenset()
@@ -83,6 +88,7 @@ class KafkaReader:
             self._lookup.check(topic, partition)
         self._assigned = frozenset(offsets)
         self._ended.clear()
+        self._fetched.clear()
         self._consumer.assign([Position(topic, number, offset) for (topic, number), offset in offsets.items()])
 
     def read(self, records_max: int, timeout_s: float) -> list[Message]:
@@ -104,6 +110,9 @@ class KafkaReader:
     def at_end(self) -> bool:
         return len(self._ended) == len(self._assigned)
 
+    def fetched(self) -> Mapping[TopicPartition, int]:
+        return self._fetched
+
     def close(self) -> None:
         self._consumer.close()
 
@@ -122,6 +131,7 @@ class KafkaReader:
             self._ended.discard(partition)
         elif error.code() == KafkaError._PARTITION_EOF:
             self._ended.add(partition)
+            self._pass(partition, message.offset())
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise BrokerUnavailableError(
                 f"offset {message.offset()} of {partition.topic}[{partition.partition}] is out of range: {error.str()}"
@@ -130,6 +140,16 @@ class KafkaReader:
             LOGGER.warning("reading goes on after: %s", error.str())
         else:
             raise BrokerUnavailableError(f"{partition.topic}[{partition.partition}] cannot be read: {error.str()}")
+
+    def _pass(self, partition: TopicPartition, offset: int) -> None:
+        if partition in self._assigned:
+            self._fetched[partition] = max(offset, self._fetched.get(partition, 0))
+
+    def _take_statistics(self, text: str) -> None:
+        """Notes where the client fetches next: it also passes what it gives to nobody, such as aborted records."""
+        for name, topic in json.loads(text).get("topics", {}).items():
+            for number, partition in topic["partitions"].items():
+                self._pass(TopicPartition(name, int(number)), partition["next_offset"])
 
 
 class _Sender:

@@ -11,6 +11,7 @@ OrderflowError
 │   └── RecordTooLargeError     it is larger than the log takes
 └── BrokenWorldError            the flow stops loudly; a restart resumes exactly                  exit 1
     ├── BrokerUnavailableError  the log cannot be reached or answers with a fault
+    ├── ReadStalledError        a partition has more, and its reader gets nothing of it
     ├── FencedError             a successor with the same transactional id has started
     ├── LogFullError            the log's or a store's disk is full
     ├── RegistryUnavailableError  the schema registry cannot be reached
@@ -112,6 +113,10 @@ class BrokenWorldError(OrderflowError):
 
 class BrokerUnavailableError(BrokenWorldError):
     """The log cannot be reached or refuses service. Operations restore it; the supervisor restarts the flow."""
+
+
+class ReadStalledError(BrokenWorldError):
+    """A partition has committed records that its reader does not get. A new reader does: the supervisor restarts."""
 
 
 class FencedError(BrokenWorldError):

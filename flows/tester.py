@@ -193,7 +193,7 @@ class FlowTester:
             return
         assembly = Assembly(self._flow).__enter__()
         try:
-            self._lane = assembly.lane(clock=lambda: self._clock_s)
+            self._lane = assembly.lane(clock=lambda: self._clock_s, watched=False)
         except BaseException:
             assembly.release()
             raise
