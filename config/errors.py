@@ -13,6 +13,7 @@ OrderflowError
     ├── BrokerUnavailableError  the log cannot be reached or answers with a fault
     ├── ReadStalledError        a partition has more, and its reader gets nothing of it
     ├── FencedError             a successor with the same transactional id has started
+    ├── PeerGoneError           another process of the flow ended; the cause is there
     ├── LogFullError            the log's or a store's disk is full
     ├── RegistryUnavailableError  the schema registry cannot be reached
     ├── StoreError              a local store cannot be used
@@ -121,6 +122,10 @@ class ReadStalledError(BrokenWorldError):
 
 class FencedError(BrokenWorldError):
     """Another process with the same transactional id took over. This one must end; nothing it held was committed."""
+
+
+class PeerGoneError(BrokenWorldError):
+    """Another process of the flow ended, and none can go on alone. What that one says is the cause; all restart."""
 
 
 class LogFullError(BrokenWorldError):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
 import time
 import urllib.request
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+import config
 from operators.state.reader import StoreReader
 
 INPUTS = ("orders.status", "orders.executions")
@@ -127,3 +131,32 @@ def test_the_runner_of_bytewax_runs_a_flow_until_it_is_interrupted(start, write_
     write_events(20, seed=2)
     assert start("run", "order_status", "--until-end").wait(timeout=90) == 0
     assert verdict().exact
+
+
+def test_of_a_cluster_the_cause_of_a_failure_is_told_and_which_process_had_it(start, write_events, log, tmp_path):
+    """Bytewax tells every process, the failing one too, no more than that another one is gone."""
+    write_events(5)
+    with closing(log.producer("test")) as producer:
+        producer.send("orders.executions", b"ACC1|ORD1", b"no Avro", partition=1)
+    shipped = Path(config.__file__).parent / "topologies" / "order_status.yaml"
+    topology = tmp_path / "strict.yaml"
+    topology.write_text(shipped.read_text().replace("decode: dead_letter", "decode: stop"))
+    process = start("run", topology, "--workers", 2)
+    lines = []
+    while not lines or "a process failed, the flow restarts" not in lines[-1]:
+        lines.append(process.stderr.readline())
+        assert lines[-1], "".join(lines)
+    told = json.loads(lines[-1])
+    assert (told["process"], told["error"]) == (1, "BrokenWorldError")
+    assert "orders.executions-1@" in told["reason"]
+    assert not [line for line in lines if line.startswith("error: ")]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode in (0, 1)
+
+
+def test_a_cluster_with_a_wrong_topology_says_so_once(start, tmp_path):
+    process = start("run", "order_status", "--workers", 2)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.count("config/topologies/order_status.yaml:5: there is no topic orders.status") == 1

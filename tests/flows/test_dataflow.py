@@ -25,7 +25,7 @@ from flows.assembly import Assembly, Flow
 from flows.catalog import EVENT_TYPES, OPERATORS, SCHEMA_FOLDER
 from flows.compile import plan
 from flows.dataflow import dataflow
-from flows.process import root_of, run_process
+from flows.process import run_process
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
 from operators.registry import scalar
@@ -206,16 +206,6 @@ def test_a_changelog_with_another_number_of_partitions_is_refused_before_keys_lo
     more = replace(site.flow, topology=replace(site.flow.topology, key_groups=8))
     with pytest.raises(ConfigurationError, match=r"step accounts has 8 key groups and its changelog .* 4 partitions"):
         run_process(more, until_end=True)
-
-
-def test_the_error_behind_bytewaxs_own_is_found_even_in_a_cycle_of_causes() -> None:
-    ours = ConfigurationError([])
-    wrapped = RuntimeError("in a step")
-    wrapped.__cause__ = ours
-    assert root_of(wrapped) is ours
-    cycle = RuntimeError("itself")
-    cycle.__cause__ = cycle
-    assert root_of(cycle) is cycle
 
 
 class LosesAPartition:
