@@ -15,6 +15,7 @@ from broker.contract import Headers, TopicPartition
 from broker.kafka_admin import KafkaAdmin
 from broker.kafka_client import LOGGER, TopicLookup, make_client
 from broker.kafka_errors import broken_world, is_transient
+from broker.kafka_waits import Waits
 from broker.record_size import RECORD_BYTES_MAX_DEFAULT, batch_bytes, check_record
 from config.errors import BrokenWorldError, BrokerUnavailableError
 
@@ -41,19 +42,25 @@ class KafkaLog:
     bootstrap_servers: str
     options: Mapping[str, str] = field(default_factory=dict)
     deadline_s: float = _DEADLINE_S_DEFAULT
+    _waits: Waits = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_waits", Waits(self.bootstrap_servers))
 
     def reader(self, client_id: str) -> KafkaReader:
-        return KafkaReader(self._client(client_id), deadline_s=self.deadline_s)
+        return KafkaReader(self._client(client_id), self._waits, deadline_s=self.deadline_s)
 
     def producer(self, client_id: str) -> KafkaProducer:
-        return KafkaProducer(self._client(client_id), deadline_s=self.deadline_s)
+        return KafkaProducer(self._client(client_id), self._waits, deadline_s=self.deadline_s)
 
     def transaction(self, transactional_id: str, group: str) -> KafkaTransaction:
         client = self._client(transactional_id)
-        return KafkaTransaction(client, transactional_id=transactional_id, group=group, deadline_s=self.deadline_s)
+        return KafkaTransaction(
+            client, self._waits, transactional_id=transactional_id, group=group, deadline_s=self.deadline_s
+        )
 
     def admin(self) -> KafkaAdmin:
-        return KafkaAdmin(self._client("admin"), deadline_s=self.deadline_s)
+        return KafkaAdmin(self._client("admin"), self._waits, deadline_s=self.deadline_s)
 
     def _client(self, client_id: str) -> dict[str, object]:
         defaults = {"client.id": client_id, "socket.nagle.disable": True}
@@ -63,7 +70,7 @@ class KafkaLog:
 class KafkaReader:
     """A consumer that assigns itself partitions and joins no group. Its records are `confluent_kafka.Message`s."""
 
-    def __init__(self, client: Mapping[str, object], *, deadline_s: float) -> None:
+    def __init__(self, client: Mapping[str, object], waits: Waits, *, deadline_s: float) -> None:
         options = {
             "fetch.wait.max.ms": 10,
             "queued.min.messages": 200_000,
@@ -79,7 +86,7 @@ class KafkaReader:
         }
         self._fetched: dict[TopicPartition, int] = {}
         self._consumer = make_client(Consumer, options)
-        self._lookup = TopicLookup(self._consumer, deadline_s)
+        self._lookup = TopicLookup(self._consumer, waits, deadline_s)
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._ended: set[TopicPartition] = set()
 
@@ -159,7 +166,9 @@ class _Sender:
     which would put records out of order. Instead each send first waits until the unacknowledged are few enough.
     """
 
-    def __init__(self, client: Mapping[str, object], guarantees: Mapping[str, object], *, deadline_s: float) -> None:
+    def __init__(
+        self, client: Mapping[str, object], waits: Waits, guarantees: Mapping[str, object], *, deadline_s: float
+    ) -> None:
         options = {
             "linger.ms": 2,
             "compression.type": "lz4",
@@ -177,11 +186,11 @@ class _Sender:
         }
         self._record_bytes_max = int(str(options["message.max.bytes"]))
         options["message.max.bytes"] = min(self._record_bytes_max + _FRAMING_BYTES, _MESSAGE_BYTES_MAX)
-        self._deadline_s = deadline_s
+        self._waits, self._deadline_s = waits, deadline_s
         self._unacknowledged_bytes = 0
         self._fatal: KafkaError | None = None
         self._producer: Producer = make_client(Producer, options)
-        self._lookup = TopicLookup(self._producer, deadline_s)
+        self._lookup = TopicLookup(self._producer, waits, deadline_s)
 
     def send(
         self,
@@ -241,6 +250,10 @@ class _Sender:
             self._unacknowledged_bytes = size_bytes
 
     def _drain(self) -> None:
+        with self._waits("records sent cannot be delivered", self._deadline_s):
+            self._flush()
+
+    def _flush(self) -> None:
         try:
             left = self._producer.flush(self._deadline_s)
         except KafkaException as error:
@@ -252,8 +265,8 @@ class _Sender:
 class KafkaProducer(_Sender):
     """The idempotent producer outside transactions. A record that could not be delivered is an error of `flush`."""
 
-    def __init__(self, client: Mapping[str, object], *, deadline_s: float) -> None:
-        super().__init__(client, {"on_delivery": self._note_failure}, deadline_s=deadline_s)
+    def __init__(self, client: Mapping[str, object], waits: Waits, *, deadline_s: float) -> None:
+        super().__init__(client, waits, {"on_delivery": self._note_failure}, deadline_s=deadline_s)
         self._failures: list[str] = []
 
     def flush(self) -> None:
@@ -284,9 +297,11 @@ class KafkaTransaction(_Sender):
        logged the commit aborts everything, after it everything is there.
     """
 
-    def __init__(self, client: Mapping[str, object], *, transactional_id: str, group: str, deadline_s: float) -> None:
+    def __init__(
+        self, client: Mapping[str, object], waits: Waits, *, transactional_id: str, group: str, deadline_s: float
+    ) -> None:
         guarantees = {"transactional.id": transactional_id, "transaction.timeout.ms": 60_000}
-        super().__init__(client, guarantees, deadline_s=deadline_s)
+        super().__init__(client, waits, guarantees, deadline_s=deadline_s)
         consumer = make_client(Consumer, {**client, "group.id": group, "enable.auto.commit": False})
         self._group = consumer.consumer_group_metadata()
         consumer.close()
@@ -331,6 +346,10 @@ class KafkaTransaction(_Sender):
     def _call(self, done: str, call: Callable[[float], object]) -> None:
         """One step of the transaction protocol, tried again for as long as the client says that it may be."""
         what = f"transaction {self._transactional_id} cannot be {done}"
+        with self._waits(what, self._deadline_s):
+            self._patiently(what, call)
+
+    def _patiently(self, what: str, call: Callable[[float], object]) -> None:
         deadline = time.monotonic() + self._deadline_s
         while True:
             if self._fatal:
