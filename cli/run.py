@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -61,7 +62,7 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
     from flows import chaos
     from flows.connect import open_flow
     from flows.failure import tell_supervisor
-    from flows.observe import LagWatch, observers
+    from flows.observe import LagWatch, log_summary, observers
     from flows.process import run_process
     from flows.supervisor import SUPERVISOR_VARIABLE, die_with_supervisor
 
@@ -83,6 +84,7 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
             endpoint = stack.enter_context(Endpoint(settings.metrics.host, port, metrics, health))
             log.info("metrics and health are served", flow=flow.name, url=endpoint.url)
         stack.enter_context(LagWatch(flow.log, flow.name, metrics, commits))
+        began_s = time.monotonic()
         stopped = run_process(
             flow,
             index=workers.index or 0,
@@ -90,6 +92,9 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
             until_end=until_end,
             observers=listeners,
             on_error=lambda error: tell_supervisor(error, os.environ),
+        )
+        log_summary(
+            listeners, flow=flow.name, process=workers.index or 0, stopped=stopped, seconds=time.monotonic() - began_s
         )
     if stopped and workers.index is not None and not supervisor:
         # A pod that is moved elsewhere has not completed its part of the Job: its orchestrator must start it again.

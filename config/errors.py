@@ -3,6 +3,7 @@
 OrderflowError
 ├── ConfigurationError          the operator mends configuration; nothing was started            exit 2
 ├── UsageError                  the caller of a command mends its arguments                       exit 2
+├── NotFoundError               what was asked for is not there; nothing is wrong with the question  exit 1
 ├── BadRecordError              one record cannot be processed; it becomes a dead letter
 │   ├── DecodeError             its bytes are not what the schema or the wire format says
 │   │   └── UnknownSchemaError  no schema has the id that it names
@@ -62,6 +63,10 @@ class UsageError(OrderflowError):
     """A command was called with arguments that cannot be served: the caller corrects them."""
 
     exit_code = 2
+
+
+class NotFoundError(OrderflowError):
+    """What a query asked for is not there, or not yet: whoever asks looks at the key, or at how far the view is."""
 
 
 class BadRecordError(OrderflowError):

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import config
+from broker.contract import TopicPartition
 from operators.state.reader import StoreReader
 
 INPUTS = ("orders.status", "orders.executions")
@@ -29,6 +30,29 @@ def test_until_end_processes_and_commits_everything_there_is_and_ends(start, wri
     judged = verdict()
     assert judged.exact, judged.as_json()["differences"]
     assert judged.counts["enriched"] > 60
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_at_its_end_a_run_says_on_standard_error_what_it_did(start, write_events, log, environment, workers):
+    environment["ORDERFLOW__LOGS__LEVEL"] = "info"
+    write_events(10)
+    with closing(log.producer("test")) as producer:
+        producer.send("orders.executions", b"ACC1|ORD1", b"no Avro", partition=1)
+    with closing(log.admin()) as admin:
+        partitions = [TopicPartition(topic, number) for topic in INPUTS for number in range(admin.topics()[topic])]
+        there = sum(admin.ends(partitions).values())
+    process = start("run", "order_status", "--until-end", "--workers", workers)
+    output, errors = process.communicate(timeout=90)
+    assert (process.returncode, output) == (0, ""), errors
+    told = [json.loads(line) for line in errors.splitlines() if "all is committed" in line]
+    assert sorted(line["process"] for line in told) == list(range(workers))
+    [committed] = [line for line in told if line["process"] == 0]
+    with closing(log.admin()) as admin:
+        enriched = [TopicPartition("orders.enrichment", n) for n in range(admin.topics()["orders.enrichment"])]
+        made = sum(admin.ends(partitions).values()) - there + sum(admin.ends(enriched).values())
+    assert sum(line["records_in"] for line in told) >= there  # what the flow wrote to its own input may be read as well
+    assert (committed["records_out"], committed["dead_letters"]) == (made, 1)
+    assert committed["epochs"] >= 1
 
 
 def test_a_second_run_goes_on_where_the_first_ended(start, write_events, verdict):
