@@ -172,6 +172,11 @@ class Admin(Protocol):
 class Log(Protocol):
     """A log to connect to. Making one does no I/O; each method opens a connection of its own."""
 
+    @property
+    def record_bytes_max(self) -> int:
+        """Bytes of the largest record that it takes: key, value and headers."""
+        ...
+
     def reader(self, client_id: str) -> Reader: ...
 
     def producer(self, client_id: str) -> Producer: ...

@@ -47,6 +47,10 @@ class KafkaLog:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_waits", Waits(self.bootstrap_servers))
 
+    @property
+    def record_bytes_max(self) -> int:
+        return int(self.options.get("message.max.bytes", RECORD_BYTES_MAX_DEFAULT))
+
     def reader(self, client_id: str) -> KafkaReader:
         return KafkaReader(self._client(client_id), self._waits, deadline_s=self.deadline_s)
 

@@ -218,6 +218,7 @@ class Assembly:
                 stop_on_error=self._flow.topology.on_error.process == "stop",
                 cache_rows=settings.state.cache_rows,
                 clock_ahead_max_ms=settings.engine.clock_ahead_max_ms,
+                record_bytes_max=self._flow.log.record_bytes_max,
                 source_name=self._flow.client_id(step_id),
                 check_purity=self._flow.check_purity,
             )
