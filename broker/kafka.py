@@ -15,7 +15,7 @@ from broker.contract import Headers, TopicPartition
 from broker.kafka_admin import KafkaAdmin
 from broker.kafka_client import LOGGER, TopicLookup, make_client
 from broker.kafka_errors import broken_world, is_transient
-from broker.kafka_waits import Waits
+from broker.kafka_waits import Errand, Waits
 from broker.record_size import RECORD_BYTES_MAX_DEFAULT, batch_bytes, check_record
 from config.errors import BrokenWorldError, BrokerUnavailableError
 
@@ -28,6 +28,8 @@ _FRAMING_BYTES = 1024
 _MESSAGE_BYTES_MAX = 1_000_000_000
 _DEADLINE_S_DEFAULT = 60.0
 _STATISTICS_EVERY_MS = 5_000
+# A call that is given a time and takes this much longer will never return.
+_GIVE_UP_AFTER_S = 10.0
 _RETRY_S = 0.01
 
 
@@ -310,6 +312,7 @@ class KafkaTransaction(_Sender):
         self._group = consumer.consumer_group_metadata()
         consumer.close()
         self._transactional_id = transactional_id
+        self._errand = Errand()
         self._call("opened", self._producer.init_transactions)
 
     def begin(self) -> None:
@@ -347,6 +350,12 @@ class KafkaTransaction(_Sender):
     def abort(self) -> None:
         self._call("aborted", self._producer.abort_transaction)
 
+    def close(self) -> None:
+        """As the contract says; a call that was given up keeps what it holds."""
+        if hasattr(self, "_errand"):
+            self._errand.close()
+        super().close()
+
     def _call(self, done: str, call: Callable[[float], object]) -> None:
         """One step of the transaction protocol, tried again for as long as the client says that it may be."""
         what = f"transaction {self._transactional_id} cannot be {done}"
@@ -358,8 +367,11 @@ class KafkaTransaction(_Sender):
         while True:
             if self._fatal:
                 raise broken_world(self._fatal, what)
+            left_s = max(0.1, deadline - time.monotonic())
             try:
-                call(max(0.1, deadline - time.monotonic()))
+                self._errand.run(lambda left_s=left_s: call(left_s), left_s + _GIVE_UP_AFTER_S)  # type: ignore[misc]
+            except TimeoutError as error:
+                raise BrokerUnavailableError(f"{what}: {error}, though it was told to") from error
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise self._broken_world(error, what) from error

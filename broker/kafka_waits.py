@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from queue import Empty, SimpleQueue
 from typing import Final
 
 import structlog
@@ -102,3 +103,41 @@ class SameAgain(logging.Filter):
             self._passed_at_s.clear()
         self._passed_at_s[message] = now_s
         return True
+
+
+class Errand:
+    """A thread that makes the calls of one client which may never return, so that its owner can give them up.
+
+    librdkafka was seen to wait for ever in `send_offsets_to_transaction`, whatever time it was given, after its broker
+    had been restarted. The thread of a call that was given up stays behind and dies with the process.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[tuple[Callable[[], object], SimpleQueue[BaseException | None]] | None] = SimpleQueue()
+        threading.Thread(target=self._run, name="kafka-calls", daemon=True).start()
+
+    def run(self, call: Callable[[], object], timeout_s: float) -> None:
+        """Makes the call and raises what it raises; `TimeoutError` if it does not return in time."""
+        done: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._calls.put((call, done))
+        try:
+            error = done.get(timeout=timeout_s)
+        except Empty:
+            raise TimeoutError(f"the client has not returned within {timeout_s:.0f} s") from None
+        if error is not None:
+            raise error
+
+    def close(self) -> None:
+        """Ends the thread once it is idle."""
+        self._calls.put(None)
+
+    def _run(self) -> None:
+        while (given := self._calls.get()) is not None:
+            call, done = given
+            try:
+                call()
+            except BaseException as error:
+                done.put(error)
+            else:
+                done.put(None)
+            del given, call, done  # what was called must not be kept alive by this thread

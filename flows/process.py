@@ -39,8 +39,8 @@ def run_process(
 ) -> bool:
     """Runs process `index` of those at `addresses` (host:port of each, in order), or the only one.
 
-    Returns when everything read was committed: False at the end with `until_end`, True after SIGTERM. `on_error` is
-    told the first error where it is raised, for the case that the process does not live to raise it here.
+    Returns when everything read was committed: False at the end with `until_end`, True after SIGTERM or Ctrl-C.
+    `on_error` is told the first error where it is raised, in case the process does not live to raise it here.
 
     Raises:
         BrokenWorldError: the flow cannot go on; a restart resumes exactly after the last committed epoch. It is a
@@ -50,7 +50,7 @@ def run_process(
     """
     assembly = Assembly(flow, index=index, count=max(1, len(addresses)), until_end=until_end, observers=observers)
     _calm_collector()
-    with assembly, _stop_on_sigterm(assembly.lane_state):
+    with assembly, stopped_by_signals(assembly.lane_state):
         _run(assembly, index, addresses, FirstError(on_error), epoch_ms=flow.epoch_ms)
     return assembly.lane_state.stopping
 
@@ -91,18 +91,24 @@ def _calm_collector() -> None:
 
 
 @contextmanager
-def _stop_on_sigterm(lane: LaneState) -> Iterator[None]:
-    """SIGTERM ends the lane, so that everything read is committed and stores are closed cleanly."""
+def stopped_by_signals(lane: LaneState) -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the lane, so that everything read is committed and stores are closed cleanly.
+
+    Bytewax answers the exception of a Ctrl-C with a panic. A second Ctrl-C is that of Python: it ends at once.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
         log.info("stopping: what was read is committed first")
         lane.stopping = True
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
+from contextlib import closing
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
 
-from broker.kafka_waits import REPEAT_S, SILENT_S, SameAgain, Waits
+from broker.kafka_waits import REPEAT_S, SILENT_S, Errand, SameAgain, Waits
 from config.errors import BrokerUnavailableError, FencedError
 
 
@@ -84,3 +87,20 @@ def test_a_message_of_the_client_passes_once_in_a_while() -> None:
     assert passes("FAIL b:2 refused (after 0ms in state CONNECT)")
     clock.now_s += 31.0
     assert passes("FAIL a:1 refused (after 0ms in state CONNECT)")
+
+
+def test_an_errand_raises_what_its_call_raises_and_goes_on() -> None:
+    made: list[int] = []
+    with closing(Errand()) as errand:
+        with pytest.raises(FencedError, match="taken over"):
+            errand.run(partial(wait_in_vain, Clock(), 0.0, FencedError("taken over")), 30.0)
+        errand.run(lambda: made.append(threading.get_ident()), 30.0)
+    assert made != [threading.get_ident()]
+    assert len(made) == 1
+
+
+def test_a_call_that_does_not_return_is_given_up() -> None:
+    never = threading.Event()
+    with closing(Errand()) as errand, pytest.raises(TimeoutError, match="not returned"):
+        errand.run(never.wait, 0.05)
+    never.set()
