@@ -316,7 +316,10 @@ class KafkaTransaction(_Sender):
         self._call("opened", self._producer.init_transactions)
 
     def begin(self) -> None:
-        self._call("begun", lambda _timeout_s: self._producer.begin_transaction())
+        try:
+            self._producer.begin_transaction()  # asks nobody, so it needs no time
+        except KafkaException as error:
+            raise self._broken_world(error, f"transaction {self._transactional_id} cannot be begun") from error
 
     def send_batch(
         self, topic: str, keys: Iterable[bytes | None], values: Iterable[bytes | None], *, partition: int | None = None
