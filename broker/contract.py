@@ -64,6 +64,14 @@ class Reader(Protocol):
         """True if every assigned partition has been read to the committed end known to the last `read`."""
         ...
 
+    def fetched(self) -> Mapping[TopicPartition, int]:
+        """Offsets before which this reader needs nothing more from the log, as far as it knows; for watching it.
+
+        What lies before was given out, waits in memory, or is no record that anybody will see: markers of transactions
+        and what aborted ones wrote. A partition may be missing, and an offset lag behind for some seconds.
+        """
+        ...
+
     def close(self) -> None: ...
 
 
@@ -163,6 +171,11 @@ class Admin(Protocol):
 
 class Log(Protocol):
     """A log to connect to. Making one does no I/O; each method opens a connection of its own."""
+
+    @property
+    def record_bytes_max(self) -> int:
+        """Bytes of the largest record that it takes: key, value and headers."""
+        ...
 
     def reader(self, client_id: str) -> Reader: ...
 

@@ -96,6 +96,9 @@ class EmbeddedReader(Connection):
     def at_end(self) -> bool:
         return self._at_end
 
+    def fetched(self) -> Mapping[TopicPartition, int]:
+        return self._positions
+
     def _take(self, transaction: object, records_max: int) -> list[EmbeddedRecord]:
         """A fair share from every partition first, then what is left from whichever has more; turns rotate."""
         partitions = list(self._positions)

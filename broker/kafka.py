@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -14,6 +15,7 @@ from broker.contract import Headers, TopicPartition
 from broker.kafka_admin import KafkaAdmin
 from broker.kafka_client import LOGGER, TopicLookup, make_client
 from broker.kafka_errors import broken_world, is_transient
+from broker.kafka_waits import Errand, Waits
 from broker.record_size import RECORD_BYTES_MAX_DEFAULT, batch_bytes, check_record
 from config.errors import BrokenWorldError, BrokerUnavailableError
 
@@ -25,6 +27,9 @@ _NO_LIMIT = 2**31 - 1
 _FRAMING_BYTES = 1024
 _MESSAGE_BYTES_MAX = 1_000_000_000
 _DEADLINE_S_DEFAULT = 60.0
+_STATISTICS_EVERY_MS = 5_000
+# A call that is given a time and takes this much longer will never return.
+_GIVE_UP_AFTER_S = 10.0
 _RETRY_S = 0.01
 
 
@@ -39,19 +44,29 @@ class KafkaLog:
     bootstrap_servers: str
     options: Mapping[str, str] = field(default_factory=dict)
     deadline_s: float = _DEADLINE_S_DEFAULT
+    _waits: Waits = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_waits", Waits(self.bootstrap_servers))
+
+    @property
+    def record_bytes_max(self) -> int:
+        return int(self.options.get("message.max.bytes", RECORD_BYTES_MAX_DEFAULT))
 
     def reader(self, client_id: str) -> KafkaReader:
-        return KafkaReader(self._client(client_id), deadline_s=self.deadline_s)
+        return KafkaReader(self._client(client_id), self._waits, deadline_s=self.deadline_s)
 
     def producer(self, client_id: str) -> KafkaProducer:
-        return KafkaProducer(self._client(client_id), deadline_s=self.deadline_s)
+        return KafkaProducer(self._client(client_id), self._waits, deadline_s=self.deadline_s)
 
     def transaction(self, transactional_id: str, group: str) -> KafkaTransaction:
         client = self._client(transactional_id)
-        return KafkaTransaction(client, transactional_id=transactional_id, group=group, deadline_s=self.deadline_s)
+        return KafkaTransaction(
+            client, self._waits, transactional_id=transactional_id, group=group, deadline_s=self.deadline_s
+        )
 
     def admin(self) -> KafkaAdmin:
-        return KafkaAdmin(self._client("admin"), deadline_s=self.deadline_s)
+        return KafkaAdmin(self._client("admin"), self._waits, deadline_s=self.deadline_s)
 
     def _client(self, client_id: str) -> dict[str, object]:
         defaults = {"client.id": client_id, "socket.nagle.disable": True}
@@ -61,7 +76,7 @@ class KafkaLog:
 class KafkaReader:
     """A consumer that assigns itself partitions and joins no group. Its records are `confluent_kafka.Message`s."""
 
-    def __init__(self, client: Mapping[str, object], *, deadline_s: float) -> None:
+    def __init__(self, client: Mapping[str, object], waits: Waits, *, deadline_s: float) -> None:
         options = {
             "fetch.wait.max.ms": 10,
             "queued.min.messages": 200_000,
@@ -72,9 +87,12 @@ class KafkaReader:
             "auto.offset.reset": "error",
             "enable.partition.eof": True,
             "allow.auto.create.topics": False,
+            "statistics.interval.ms": _STATISTICS_EVERY_MS,
+            "stats_cb": self._take_statistics,
         }
+        self._fetched: dict[TopicPartition, int] = {}
         self._consumer = make_client(Consumer, options)
-        self._lookup = TopicLookup(self._consumer, deadline_s)
+        self._lookup = TopicLookup(self._consumer, waits, deadline_s)
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._ended: set[TopicPartition] = set()
 
@@ -83,6 +101,7 @@ class KafkaReader:
             self._lookup.check(topic, partition)
         self._assigned = frozenset(offsets)
         self._ended.clear()
+        self._fetched.clear()
         self._consumer.assign([Position(topic, number, offset) for (topic, number), offset in offsets.items()])
 
     def read(self, records_max: int, timeout_s: float) -> list[Message]:
@@ -104,6 +123,9 @@ class KafkaReader:
     def at_end(self) -> bool:
         return len(self._ended) == len(self._assigned)
 
+    def fetched(self) -> Mapping[TopicPartition, int]:
+        return self._fetched
+
     def close(self) -> None:
         self._consumer.close()
 
@@ -122,6 +144,7 @@ class KafkaReader:
             self._ended.discard(partition)
         elif error.code() == KafkaError._PARTITION_EOF:
             self._ended.add(partition)
+            self._pass(partition, message.offset())
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise BrokerUnavailableError(
                 f"offset {message.offset()} of {partition.topic}[{partition.partition}] is out of range: {error.str()}"
@@ -131,6 +154,16 @@ class KafkaReader:
         else:
             raise BrokerUnavailableError(f"{partition.topic}[{partition.partition}] cannot be read: {error.str()}")
 
+    def _pass(self, partition: TopicPartition, offset: int) -> None:
+        if partition in self._assigned:
+            self._fetched[partition] = max(offset, self._fetched.get(partition, 0))
+
+    def _take_statistics(self, text: str) -> None:
+        """Notes where the client fetches next: it also passes what it gives to nobody, such as aborted records."""
+        for name, topic in json.loads(text).get("topics", {}).items():
+            for number, partition in topic["partitions"].items():
+                self._pass(TopicPartition(name, int(number)), partition["next_offset"])
+
 
 class _Sender:
     """What the two kinds of producers share: options, the limit of a record, and waiting for a slow broker.
@@ -139,7 +172,9 @@ class _Sender:
     which would put records out of order. Instead each send first waits until the unacknowledged are few enough.
     """
 
-    def __init__(self, client: Mapping[str, object], guarantees: Mapping[str, object], *, deadline_s: float) -> None:
+    def __init__(
+        self, client: Mapping[str, object], waits: Waits, guarantees: Mapping[str, object], *, deadline_s: float
+    ) -> None:
         options = {
             "linger.ms": 2,
             "compression.type": "lz4",
@@ -157,11 +192,11 @@ class _Sender:
         }
         self._record_bytes_max = int(str(options["message.max.bytes"]))
         options["message.max.bytes"] = min(self._record_bytes_max + _FRAMING_BYTES, _MESSAGE_BYTES_MAX)
-        self._deadline_s = deadline_s
+        self._waits, self._deadline_s = waits, deadline_s
         self._unacknowledged_bytes = 0
         self._fatal: KafkaError | None = None
         self._producer: Producer = make_client(Producer, options)
-        self._lookup = TopicLookup(self._producer, deadline_s)
+        self._lookup = TopicLookup(self._producer, waits, deadline_s)
 
     def send(
         self,
@@ -221,6 +256,10 @@ class _Sender:
             self._unacknowledged_bytes = size_bytes
 
     def _drain(self) -> None:
+        with self._waits("records sent cannot be delivered", self._deadline_s):
+            self._flush()
+
+    def _flush(self) -> None:
         try:
             left = self._producer.flush(self._deadline_s)
         except KafkaException as error:
@@ -232,8 +271,8 @@ class _Sender:
 class KafkaProducer(_Sender):
     """The idempotent producer outside transactions. A record that could not be delivered is an error of `flush`."""
 
-    def __init__(self, client: Mapping[str, object], *, deadline_s: float) -> None:
-        super().__init__(client, {"on_delivery": self._note_failure}, deadline_s=deadline_s)
+    def __init__(self, client: Mapping[str, object], waits: Waits, *, deadline_s: float) -> None:
+        super().__init__(client, waits, {"on_delivery": self._note_failure}, deadline_s=deadline_s)
         self._failures: list[str] = []
 
     def flush(self) -> None:
@@ -264,17 +303,23 @@ class KafkaTransaction(_Sender):
        logged the commit aborts everything, after it everything is there.
     """
 
-    def __init__(self, client: Mapping[str, object], *, transactional_id: str, group: str, deadline_s: float) -> None:
+    def __init__(
+        self, client: Mapping[str, object], waits: Waits, *, transactional_id: str, group: str, deadline_s: float
+    ) -> None:
         guarantees = {"transactional.id": transactional_id, "transaction.timeout.ms": 60_000}
-        super().__init__(client, guarantees, deadline_s=deadline_s)
+        super().__init__(client, waits, guarantees, deadline_s=deadline_s)
         consumer = make_client(Consumer, {**client, "group.id": group, "enable.auto.commit": False})
         self._group = consumer.consumer_group_metadata()
         consumer.close()
         self._transactional_id = transactional_id
+        self._errand = Errand()
         self._call("opened", self._producer.init_transactions)
 
     def begin(self) -> None:
-        self._call("begun", lambda _timeout_s: self._producer.begin_transaction())
+        try:
+            self._producer.begin_transaction()  # asks nobody, so it needs no time
+        except KafkaException as error:
+            raise self._broken_world(error, f"transaction {self._transactional_id} cannot be begun") from error
 
     def send_batch(
         self, topic: str, keys: Iterable[bytes | None], values: Iterable[bytes | None], *, partition: int | None = None
@@ -308,15 +353,28 @@ class KafkaTransaction(_Sender):
     def abort(self) -> None:
         self._call("aborted", self._producer.abort_transaction)
 
+    def close(self) -> None:
+        """As the contract says; a call that was given up keeps what it holds."""
+        if hasattr(self, "_errand"):
+            self._errand.close()
+        super().close()
+
     def _call(self, done: str, call: Callable[[float], object]) -> None:
         """One step of the transaction protocol, tried again for as long as the client says that it may be."""
         what = f"transaction {self._transactional_id} cannot be {done}"
+        with self._waits(what, self._deadline_s):
+            self._patiently(what, call)
+
+    def _patiently(self, what: str, call: Callable[[float], object]) -> None:
         deadline = time.monotonic() + self._deadline_s
         while True:
             if self._fatal:
                 raise broken_world(self._fatal, what)
+            left_s = max(0.1, deadline - time.monotonic())
             try:
-                call(max(0.1, deadline - time.monotonic()))
+                self._errand.run(lambda left_s=left_s: call(left_s), left_s + _GIVE_UP_AFTER_S)  # type: ignore[misc]
+            except TimeoutError as error:
+                raise BrokerUnavailableError(f"{what}: {error}, though it was told to") from error
             except KafkaException as error:
                 if not error.args[0].retriable() or time.monotonic() > deadline:
                     raise self._broken_world(error, what) from error

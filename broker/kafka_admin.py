@@ -22,6 +22,7 @@ from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 from broker.contract import TopicPartition, TopicSpec
 from broker.kafka_client import make_client
 from broker.kafka_errors import broken_world, is_transient
+from broker.kafka_waits import Waits
 from config.errors import BrokerUnavailableError
 
 Answer = TypeVar("Answer")
@@ -35,8 +36,8 @@ _LEADERS_CHANGED = frozenset(
 class KafkaAdmin:
     """An admin client; where the admin API has no stable answer, a consumer asks."""
 
-    def __init__(self, client: Mapping[str, object], *, deadline_s: float) -> None:
-        self._client = client
+    def __init__(self, client: Mapping[str, object], waits: Waits, *, deadline_s: float) -> None:
+        self._client, self._waits = client, waits
         self._deadline_s = deadline_s
         self._admin = make_client(AdminClient, client)
 
@@ -170,14 +171,19 @@ class KafkaAdmin:
 
     def _led_partitions(self) -> dict[str, int]:
         """Partition count of every topic whose partitions all have a leader."""
-        try:
-            metadata = self._admin.list_topics(timeout=self._deadline_s)
-        except KafkaException as error:
-            raise broken_world(error, "topics cannot be listed") from error
+        with self._waits("topics cannot be listed", self._deadline_s):
+            try:
+                metadata = self._admin.list_topics(timeout=self._deadline_s)
+            except KafkaException as error:
+                raise broken_world(error, "topics cannot be listed") from error
         return {name: len(topic.partitions) for name, topic in metadata.topics.items() if _is_led(topic)}
 
     def _done(self, future: Future[Any], what: str, *, but: int) -> bool:
         """True when done, False if the error says that there was nothing to do."""
+        with self._waits(what, self._deadline_s):
+            return self._answer(future, what, but=but)
+
+    def _answer(self, future: Future[Any], what: str, *, but: int) -> bool:
         try:
             future.result(self._deadline_s)
         except TimeoutError as error:
@@ -190,6 +196,10 @@ class KafkaAdmin:
 
     def _patiently(self, ask: Callable[[], Answer], what: str) -> Answer:
         """The answer, asked for again while a coordinator loads, leaders change, or a transaction holds the offsets."""
+        with self._waits(what, self._deadline_s):
+            return self._asked(ask, what)
+
+    def _asked(self, ask: Callable[[], Answer], what: str) -> Answer:
         deadline = time.monotonic() + self._deadline_s
         while True:
             try:

@@ -9,6 +9,7 @@ from typing import TypeVar
 from confluent_kafka import Consumer, KafkaException, Producer
 
 from broker.kafka_errors import broken_world
+from broker.kafka_waits import SameAgain, Waits
 from config.errors import BrokerUnavailableError, ConfigurationError, Problem
 
 Client = TypeVar("Client")
@@ -17,7 +18,12 @@ LOGGER = logging.getLogger("broker.kafka")
 
 
 def make_client(kind: Callable[..., Client], options: Mapping[str, object]) -> Client:
-    """A client that logs to our logger. Raises `ConfigurationError` for options that librdkafka refuses."""
+    """A client that logs to our logger, and not the same all the time.
+
+    Raises `ConfigurationError` for options that librdkafka refuses.
+    """
+    if not any(isinstance(each, SameAgain) for each in LOGGER.filters):
+        LOGGER.addFilter(SameAgain())
     try:
         return kind(dict(options), logger=LOGGER)
     except (KafkaException, ValueError) as error:
@@ -28,8 +34,8 @@ def make_client(kind: Callable[..., Client], options: Mapping[str, object]) -> C
 class TopicLookup:
     """Partition counts by topic. Kafka only ever adds partitions, so a count is asked for again when too small."""
 
-    def __init__(self, client: Consumer | Producer, deadline_s: float) -> None:
-        self._client = client
+    def __init__(self, client: Consumer | Producer, waits: Waits, deadline_s: float) -> None:
+        self._client, self._waits = client, waits
         self._deadline_s = deadline_s
         self._partitions: dict[str, int] = {}
 
@@ -45,6 +51,10 @@ class TopicLookup:
             )
 
     def _count(self, topic: str) -> int:
+        with self._waits(f"topic {topic} cannot be looked up", self._deadline_s):
+            return self._asked(topic)
+
+    def _asked(self, topic: str) -> int:
         try:
             found = self._client.list_topics(topic, self._deadline_s).topics[topic]
         except KafkaException as error:

@@ -11,7 +11,7 @@ import click
 
 from cli.session import with_settings
 from cli.table import write_table
-from config.errors import UsageError
+from config.errors import NotFoundError, UsageError
 from config.settings import Settings
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def positions(settings: Settings, account: str | None, form: str) -> None:
     from sinks.views import FLOW, POSITIONS, View, read_positions
 
     with View(settings, FLOW, POSITIONS) as view:
-        found = read_positions(view, account)
+        found, as_of = read_positions(view, account), view.as_of_ms()
     if account is not None and not found:
-        raise UsageError(f"account {account} has no position")
-    _write([_of_position(position) for position in found], form)
+        raise NotFoundError(f"account {account} has no position{_until(as_of)}")
+    _write([_of_position(position) for position in found], form, as_of)
 
 
 @query.command()
@@ -59,10 +59,10 @@ def timeline(settings: Settings, order_key: str, form: str) -> None:
     if "|" not in order_key:
         raise UsageError(f"{order_key!r} is no order key: write accountId|orderId, in quotes")
     with View(settings, FLOW, TIMELINE) as view:
-        found = read_timeline(view, order_key)
+        found, as_of = read_timeline(view, order_key), view.as_of_ms()
     if found is None:
-        raise UsageError(f"nothing is known of order {order_key}")
-    _write([_of_entry(entry) for entry in found.entries], form)
+        raise NotFoundError(f"nothing is known of order {order_key}{_until(as_of)}")
+    _write([_of_entry(entry) for entry in found.entries], form, as_of)
 
 
 @query.command()
@@ -79,21 +79,34 @@ def dashboard(settings: Settings, symbol: str | None, venue: str | None, window:
     from sinks.views import DASHBOARD, FLOW, View, read_windows
 
     with View(settings, FLOW, DASHBOARD) as view:
+        as_of = view.as_of_ms()
         found = read_windows(view, size_ms=_SIZES_MS[window], symbol=symbol, venue=venue)
     if not found and (symbol is not None or venue is not None):
-        raise UsageError(f"there are no windows of {symbol or 'any symbol'} at {venue or 'any venue'}")
+        raise NotFoundError(
+            f"there are no windows of {symbol or 'any symbol'} at {venue or 'any venue'}{_until(as_of)}"
+        )
     newest = sorted({each.start_ms for each in found})[-last:]
-    _write([_of_window(each) for each in found if each.start_ms in newest], form)
+    _write([_of_window(each) for each in found if each.start_ms in newest], form, as_of)
 
 
-def _write(rows: Sequence[Mapping[str, Any]], form: str) -> None:
+def _write(rows: Sequence[Mapping[str, Any]], form: str, as_of_ms: int | None) -> None:
+    """Rows, and the event time up to which they are: a field of each in JSON, a line on standard error for a table."""
+    as_of = None if as_of_ms is None else _time(as_of_ms * 1_000)
     if form == "json":
         from operators.codec.json_form import dumps
 
         for row in rows:
-            click.echo(dumps(row))
-    elif rows:
+            click.echo(dumps({**row, "asOf": as_of}))
+        return
+    if as_of is not None:
+        click.echo(f"as of {as_of} (event time)", err=True)
+    if rows:
         write_table([name.upper() for name in rows[0]], [[_text(value) for value in row.values()] for row in rows])
+
+
+def _until(as_of_ms: int | None) -> str:
+    """What an answer that is not there adds: it may be there later."""
+    return ", and no event has been processed" if as_of_ms is None else f" as of {_time(as_of_ms * 1_000)} (event time)"
 
 
 def _of_position(position: Position) -> dict[str, Any]:

@@ -6,14 +6,16 @@ import os
 import signal
 import sys
 import threading
-from contextlib import ExitStack
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import click
 import structlog
 
 from cli.session import with_settings
-from config.errors import ConfigurationError, Problem
+from config.errors import ConfigurationError, OrderflowError, Problem
 from config.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -37,7 +39,21 @@ def run(settings: Settings, flow: str, workers: int | None, until_end: bool) -> 
     if settings.workers.index is None and settings.workers.count > 1:
         _supervise(settings, flow)
     else:
-        _run_here(settings, flow, until_end=until_end)
+        with _told_to_the_supervisor():
+            _run_here(settings, flow, until_end=until_end)
+
+
+@contextmanager
+def _told_to_the_supervisor() -> Iterator[None]:
+    """Hands an error to the supervisor, if there is one: it tells which of all processes' errors is the cause, once."""
+    from flows.failure import tell_supervisor
+
+    try:
+        yield
+    except Exception as error:
+        if tell_supervisor(error, os.environ) and isinstance(error, OrderflowError):
+            raise SystemExit(error.exit_code) from error
+        raise
 
 
 def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
@@ -45,7 +61,8 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
     from config.metrics import Metrics
     from flows import chaos
     from flows.connect import open_flow
-    from flows.observe import LagWatch, observers
+    from flows.failure import tell_supervisor
+    from flows.observe import LagWatch, log_summary, observers
     from flows.process import run_process
     from flows.supervisor import SUPERVISOR_VARIABLE, die_with_supervisor
 
@@ -67,12 +84,17 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
             endpoint = stack.enter_context(Endpoint(settings.metrics.host, port, metrics, health))
             log.info("metrics and health are served", flow=flow.name, url=endpoint.url)
         stack.enter_context(LagWatch(flow.log, flow.name, metrics, commits))
+        began_s = time.monotonic()
         stopped = run_process(
             flow,
             index=workers.index or 0,
             addresses=workers.addresses if workers.count > 1 else (),
             until_end=until_end,
             observers=listeners,
+            on_error=lambda error: tell_supervisor(error, os.environ),
+        )
+        log_summary(
+            listeners, flow=flow.name, process=workers.index or 0, stopped=stopped, seconds=time.monotonic() - began_s
         )
     if stopped and workers.index is not None and not supervisor:
         # A pod that is moved elsewhere has not completed its part of the Job: its orchestrator must start it again.
@@ -91,6 +113,8 @@ def _supervise(settings: Settings, flow_name: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     code = supervise([cluster], stopping.is_set)
+    if error := cluster.error():
+        raise error
     if code:
         raise SystemExit(code)
 

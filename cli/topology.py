@@ -28,12 +28,12 @@ def describe(flows: tuple[str, ...], form: str) -> None:
 def validate(flows: tuple[str, ...]) -> None:
     """Check flows and print every problem with file and line; all that ship with us if none is named."""
     from flows.catalog import OPERATORS
-    from flows.compile import check
+    from flows.compile import load
 
     problems: list[Problem] = []
     for flow in flows or topology_names():
         try:
-            check(load_topology(flow), OPERATORS)
+            load(flow, OPERATORS)
         except ConfigurationError as error:
             problems.extend(error.problems)
         else:

@@ -46,6 +46,8 @@ def up(session: Session, workers: int | None, simulate: bool, seed: int, create_
         while pipeline.is_running() and not stopping.wait(_POLL_S):
             pass
         code = pipeline.stop()
+    for error in filter(None, (cluster.error() for cluster in pipeline.clusters.values())):
+        raise error
     if code:
         raise SystemExit(code)
 

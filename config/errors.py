@@ -3,6 +3,7 @@
 OrderflowError
 ├── ConfigurationError          the operator mends configuration; nothing was started            exit 2
 ├── UsageError                  the caller of a command mends its arguments                       exit 2
+├── NotFoundError               what was asked for is not there; nothing is wrong with the question  exit 1
 ├── BadRecordError              one record cannot be processed; it becomes a dead letter
 │   ├── DecodeError             its bytes are not what the schema or the wire format says
 │   │   └── UnknownSchemaError  no schema has the id that it names
@@ -11,7 +12,9 @@ OrderflowError
 │   └── RecordTooLargeError     it is larger than the log takes
 └── BrokenWorldError            the flow stops loudly; a restart resumes exactly                  exit 1
     ├── BrokerUnavailableError  the log cannot be reached or answers with a fault
+    ├── ReadStalledError        a partition has more, and its reader gets nothing of it
     ├── FencedError             a successor with the same transactional id has started
+    ├── PeerGoneError           another process of the flow ended; the cause is there
     ├── LogFullError            the log's or a store's disk is full
     ├── RegistryUnavailableError  the schema registry cannot be reached
     ├── StoreError              a local store cannot be used
@@ -60,6 +63,10 @@ class UsageError(OrderflowError):
     """A command was called with arguments that cannot be served: the caller corrects them."""
 
     exit_code = 2
+
+
+class NotFoundError(OrderflowError):
+    """What a query asked for is not there, or not yet: whoever asks looks at the key, or at how far the view is."""
 
 
 class BadRecordError(OrderflowError):
@@ -114,8 +121,16 @@ class BrokerUnavailableError(BrokenWorldError):
     """The log cannot be reached or refuses service. Operations restore it; the supervisor restarts the flow."""
 
 
+class ReadStalledError(BrokenWorldError):
+    """A partition has committed records that its reader does not get. A new reader does: the supervisor restarts."""
+
+
 class FencedError(BrokenWorldError):
     """Another process with the same transactional id took over. This one must end; nothing it held was committed."""
+
+
+class PeerGoneError(BrokenWorldError):
+    """Another process of the flow ended, and none can go on alone. What that one says is the cause; all restart."""
 
 
 class LogFullError(BrokenWorldError):

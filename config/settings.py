@@ -189,6 +189,17 @@ class EngineSettings:
             86_400_000,
         ),
     )
+    read_stall_ms: int | None = option(
+        60_000,
+        Declaration(
+            "How long a partition may have more to read while its reader, asked again and again, gets nothing of it: "
+            "then the flow stops, and its restart reads on with a new client. A log that cannot be reached, or a flow "
+            "too busy to read, does not count. null (`off`) waits for ever.",
+            "ms",
+            1_000,
+            3_600_000,
+        ),
+    )
     record_bytes_max: int = option(
         8_192,
         Declaration(

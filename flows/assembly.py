@@ -34,6 +34,7 @@ from operators.stream.lane import Lane, LaneOptions, LaneState
 from operators.stream.pipeline import Observer, Pipeline, Plan
 from operators.stream.records import DeadLetter
 from operators.stream.scalar import StreamSpec
+from operators.stream.stall import CommittedEnds, StallWatch
 from sinks.committer import CommitObserver, Committer
 
 TICK_MS: Final = 250
@@ -217,6 +218,7 @@ class Assembly:
                 stop_on_error=self._flow.topology.on_error.process == "stop",
                 cache_rows=settings.state.cache_rows,
                 clock_ahead_max_ms=settings.engine.clock_ahead_max_ms,
+                record_bytes_max=self._flow.log.record_bytes_max,
                 source_name=self._flow.client_id(step_id),
                 check_purity=self._flow.check_purity,
             )
@@ -249,8 +251,11 @@ class Assembly:
             observer=self._observers.committer,
         )
 
-    def lane(self, *, clock: Callable[[], float]) -> Lane:
-        """The process's lane, at the cut; its key groups are caught up. To be called after the fence of process 0."""
+    def lane(self, *, clock: Callable[[], float], watched: bool = True) -> Lane:
+        """The process's lane, at the cut; its key groups are caught up. To be called after the fence of process 0.
+
+        `watched` lets it end with `ReadStalledError` when its reader gets no more of what the log has.
+        """
         topics: dict[str, list[str]] = {}
         for source in self._sources:
             topics.setdefault(source.topic, []).append(source.name)
@@ -272,7 +277,16 @@ class Assembly:
             ends=ends if self._until_end else None,
             before_read=self._tables.poll,
             clock=clock,
+            watch=self._stall_watch(mine) if watched else None,
         )
+
+    def _stall_watch(self, partitions: Sequence[TopicPartition]) -> StallWatch | None:
+        stall_ms = self._flow.settings.engine.read_stall_ms
+        if stall_ms is None or not partitions:
+            return None
+        ends = CommittedEnds(self._flow.log, partitions, stall_s=stall_ms / 1e3)
+        self._stack.callback(ends.close)
+        return StallWatch(stall_ms / 1e3, ends)
 
     def _open_key_groups(self, partitions: set[int]) -> None:
         """Opens what is known to be needed; other key groups are opened when an exchange brings them."""

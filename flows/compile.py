@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from config.errors import ConfigurationError, Problem
 from config.topics import TOPICS
-from config.topology import OperatorSpec, Step, Topology, validate
+from config.topology import OperatorSpec, Step, Topology, load_topology, validate
 from operators.registry import Operator
 from operators.stream.decode import SourceDecoder
 from operators.stream.keys import KEYS, RECORD_KEY
@@ -15,6 +16,13 @@ from operators.stream.pipeline import Plan, StepPlan
 TOPIC_OF_SCHEMA: Mapping[str, str] = {
     topic.schema: topic.name for topic in reversed(list(TOPICS.values())) if topic.schema is not None
 }
+
+
+def load(flow_or_file: str | Path, operators: Mapping[str, Operator]) -> Topology:
+    """The topology of a flow or file, checked for all that can be known without a log; all problems in one error."""
+    topology = load_topology(flow_or_file, {name: operator.spec for name, operator in operators.items()})
+    check(topology, operators)
+    return topology
 
 
 def check(topology: Topology, operators: Mapping[str, Operator]) -> dict[str, object]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from config.errors import UsageError
 from config.settings import SchemasSettings, Settings
 from config.topics import TOPICS
-from config.topology import load_topology
 from flows.catalog import SCHEMA_FOLDER
 
 if TYPE_CHECKING:
@@ -77,6 +76,7 @@ def open_flow(settings: Settings, flow_or_file: str | Path) -> Flow:
     """A flow that ships with the product, or one from a topology file, on the log and schemas of the settings."""
     from flows.assembly import Flow
     from flows.catalog import EVENT_TYPES, OPERATORS
+    from flows.compile import load
 
-    topology = load_topology(flow_or_file)
+    topology = load(flow_or_file, OPERATORS)
     return Flow(topology, OPERATORS, EVENT_TYPES, settings, open_log(settings), open_schemas(settings))

@@ -35,6 +35,8 @@ class PipelineMetrics(Observer):
         self._metrics, self._flow, self._health = metrics, flow, health
         self._counters: dict[tuple[str, ...], Counter] = {}
         self._ready = False
+        self.records = 0
+        """Records read by all sources since the start."""
 
     def read(self, records: Mapping[str, int]) -> None:
         self._health.beat()
@@ -42,6 +44,7 @@ class PipelineMetrics(Observer):
             self._ready = True
             self._health.set_ready(True)
         for topic, count in records.items():
+            self.records += count
             self._count(table.SOURCE_RECORDS, count, topic=topic)
 
     def step_processed(self, step: str, outcome: StepOutcome, seconds: float) -> None:
@@ -74,8 +77,12 @@ class CommitMetrics(CommitObserver):
         self._latency = metrics.histogram(table.EVENT_TO_COMMIT_SECONDS, flow=flow)
         self.progress: dict[TopicPartition, int] = {}
         self.newest_ms = 0
+        self.epochs = self.outputs = self.dead_letters = 0
 
     def committed(self, outcome: Outcome, *, send_s: float, commit_s: float) -> None:
+        self.epochs += 1
+        self.outputs += sum(map(len, outcome.outputs))
+        self.dead_letters += len(outcome.dead_letters)
         self._epochs.inc()
         self._commit.observe(commit_s)
         self.progress.update(outcome.progress)
@@ -118,6 +125,18 @@ class StateMetrics:
         self._metrics.gauge(table.STATE_ROWS, **labels).set(size.rows)
         self._metrics.gauge(table.STATE_UNFLUSHED_ROWS, **labels).set(size.unflushed)
         self._metrics.gauge(table.STATE_BYTES, **labels).set(size.bytes)
+
+
+def log_summary(observers: Observers, *, flow: str, process: int, stopped: bool, seconds: float) -> None:
+    """One line about what a process did until it ended: what it read, and on process 0 what was committed for all."""
+    figures: dict[str, int] = {}
+    if isinstance(observers.pipeline, PipelineMetrics):
+        figures["records_in"] = observers.pipeline.records
+    if process == 0 and isinstance(observers.committer, CommitMetrics):
+        commits = observers.committer
+        figures |= {"records_out": commits.outputs, "dead_letters": commits.dead_letters, "epochs": commits.epochs}
+    event = "stopped, and all that was read is committed" if stopped else "at the end of the log, and all is committed"
+    log.info(event, flow=flow, process=process, **figures, seconds=round(seconds, 3))
 
 
 class LagWatch:

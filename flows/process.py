@@ -6,7 +6,7 @@ import gc
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from types import FrameType
@@ -15,10 +15,11 @@ from typing import Final
 import structlog
 from bytewax.testing import cluster_main
 
-from config.errors import BrokenWorldError, OrderflowError
+from config.errors import PeerGoneError
 from flows.assembly import Assembly, Flow, Observers
 from flows.dataflow import dataflow
-from operators.stream.lane import LaneSource, LaneState
+from flows.failure import FirstError, root_of
+from operators.stream.lane import Lane, LaneSource, LaneState
 from sinks.committer import CommitterSink
 
 COLLECT_AFTER: Final = 200_000
@@ -34,27 +35,34 @@ def run_process(
     addresses: Sequence[str] = (),
     until_end: bool = False,
     observers: Observers | None = None,
+    on_error: Callable[[BaseException], object] = lambda _: None,
 ) -> bool:
     """Runs process `index` of those at `addresses` (host:port of each, in order), or the only one.
 
-    Returns when everything read was committed: False at the end with `until_end`, True after SIGTERM.
+    Returns when everything read was committed: False at the end with `until_end`, True after SIGTERM or Ctrl-C.
+    `on_error` is told the first error where it is raised, in case the process does not live to raise it here.
 
     Raises:
-        BrokenWorldError: the flow cannot go on; a restart resumes exactly after the last committed epoch.
+        BrokenWorldError: the flow cannot go on; a restart resumes exactly after the last committed epoch. It is a
+            `PeerGoneError` if the cause lies in another process.
         ConfigurationError: the topology or the topics are wrong; nothing was started.
 
     """
     assembly = Assembly(flow, index=index, count=max(1, len(addresses)), until_end=until_end, observers=observers)
     _calm_collector()
-    with assembly, _stop_on_sigterm(assembly.lane_state):
-        _run(assembly, index, addresses, epoch_ms=flow.epoch_ms)
+    with assembly, stopped_by_signals(assembly.lane_state):
+        _run(assembly, index, addresses, FirstError(on_error), epoch_ms=flow.epoch_ms)
     return assembly.lane_state.stopping
 
 
-def _run(assembly: Assembly, index: int, addresses: Sequence[str], *, epoch_ms: int) -> None:
-    source = LaneSource(index, lambda: assembly.lane(clock=time.time))
+def _run(assembly: Assembly, index: int, addresses: Sequence[str], first: FirstError, *, epoch_ms: int) -> None:
+    def lane() -> Lane:
+        return first.watch(assembly.lane(clock=time.time), "next_batch", "snapshot")
+
+    source = LaneSource(index, first.watched(lane))
     committer = assembly.committer()
-    sink = CommitterSink(committer)
+    sink = CommitterSink(first.watch(committer, "write_batch", "snapshot") if committer is not None else None)
+    first.watch(assembly.pipeline, "run", "read", "run_segment", "parts", "gather")
     graph = dataflow(assembly.plan, assembly.pipeline, source, sink, distributed=len(addresses) > 1)
     try:
         # Called `testing` by Bytewax, but it is the entry point that takes an epoch interval and addresses as values.
@@ -65,15 +73,13 @@ def _run(assembly: Assembly, index: int, addresses: Sequence[str], *, epoch_ms: 
             epoch_interval=timedelta(milliseconds=epoch_ms),
             worker_count_per_proc=1,
         )
-    except Exception as error:
-        root = root_of(error)
-        if root is error:
-            raise
-        raise root from error
     except BaseException as error:
+        root = first.error or root_of(error)
+        if root is not error:
+            raise root from error
         # Bytewax panics when a peer's connection breaks; its exception is no `Exception`.
         if type(error).__name__ == "PanicException":
-            raise BrokenWorldError(f"another process of the flow is gone: {error}") from error
+            raise PeerGoneError(f"another process of the flow is gone, and its log says why: {error}") from error
         raise
 
 
@@ -85,30 +91,24 @@ def _calm_collector() -> None:
 
 
 @contextmanager
-def _stop_on_sigterm(lane: LaneState) -> Iterator[None]:
-    """SIGTERM ends the lane, so that everything read is committed and stores are closed cleanly."""
+def stopped_by_signals(lane: LaneState) -> Iterator[None]:
+    """SIGTERM and Ctrl-C end the lane, so that everything read is committed and stores are closed cleanly.
+
+    Bytewax answers the exception of a Ctrl-C with a panic. A second Ctrl-C is that of Python: it ends at once.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def stop(_signal: int, _frame: FrameType | None) -> None:
+    def stop(number: int, _frame: FrameType | None) -> None:
         log.info("stopping: what was read is committed first")
         lane.stopping = True
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    previous = signal.signal(signal.SIGTERM, stop)
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
-def root_of(error: BaseException) -> BaseException:
-    """The error behind Bytewax's wrappers: ours if there is one."""
-    link: BaseException | None = error
-    passed: set[int] = set()  # chains of causes may be cycles
-    while link is not None and id(link) not in passed:
-        if isinstance(link, OrderflowError):
-            return link
-        passed.add(id(link))
-        link = link.__cause__ or link.__context__
-    return error
+        for number, handler in previous.items():
+            signal.signal(number, handler)

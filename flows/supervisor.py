@@ -24,7 +24,8 @@ from typing import Final
 
 import structlog
 
-from config.errors import ConfigurationError
+from config.errors import BrokenWorldError, ConfigurationError, OrderflowError, Problem
+from flows.failure import FAILURE_VARIABLE, Failure, FailurePipe, cause_of
 
 EXIT_BAD_CONFIGURATION: Final = ConfigurationError.exit_code
 CALM_AFTER_S: Final = 30.0
@@ -64,10 +65,13 @@ class Cluster:
     restarts: int = 0
     exit_code: int | None = None
     """Set when the cluster is done (0) or has failed for good."""
+    failure: Failure | None = None
+    """Why it failed the last time."""
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _start_at_s: float = 0.0
     _started_at_s: float = 0.0
     _terminating: bool = False
+    _pipes: list[FailurePipe] = field(default_factory=list)
 
     def poll(self) -> None:
         """Looks after the cluster once; to be called every few hundredths of a second until `exit_code` is set."""
@@ -79,15 +83,15 @@ class Cluster:
             return
         codes = [process.poll() for process in self._processes]
         if all(code == 0 for code in codes):
-            self.exit_code, self._processes = 0, []
-        elif any(code == EXIT_BAD_CONFIGURATION for code in codes):
+            self.exit_code = 0
             self.kill()
-            self.exit_code = EXIT_BAD_CONFIGURATION
+        elif any(code == EXIT_BAD_CONFIGURATION for code in codes):
+            self._fail(EXIT_BAD_CONFIGURATION, codes)
         elif self._terminating:
             if None not in codes:
                 # One that had not begun yet dies of the signal itself: it held nothing.
-                failed = any(code not in (0, -signal.SIGTERM) for code in codes)
-                self.exit_code, self._processes = int(failed), []
+                failed = [None if code == -signal.SIGTERM else code for code in codes]
+                self._fail(int(any(failed)), failed)
         elif any(code not in (None, 0) for code in codes):
             self._restart(codes)
 
@@ -95,33 +99,49 @@ class Cluster:
         addresses = free_addresses(self.workers) if self.workers > 1 else []
         self._started_at_s = self.clock()
         for index in range(self.workers):
+            pipe = FailurePipe()
             environment = {
                 **self.environment,
                 "ORDERFLOW__WORKERS": str(self.workers),
                 "JOB_COMPLETION_INDEX": str(index),
                 "ORDERFLOW__WORKERS__ADDRESSES": ",".join(addresses),
                 SUPERVISOR_VARIABLE: str(os.getpid()),
+                FAILURE_VARIABLE: str(pipe.writing),
             }
-            self._processes.append(self._spawn(environment))
+            self._processes.append(self._spawn(environment, pipe.writing))
+            self._pipes.append(pipe)
+            pipe.started()
 
-    def _spawn(self, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    def _spawn(self, environment: Mapping[str, str], pipe: int) -> subprocess.Popen[bytes]:
         """One process, in a group of its own: Ctrl-C at the terminal is for the supervisor, which stops it in order."""
         with ExitStack() as stack:
             output = stack.enter_context(self.log_file.open("ab")) if self.log_file is not None else None
             # Bytewax writes remarks on its connections to standard output, which is for results.
             stream = output if output is not None else _STANDARD_ERROR
             return subprocess.Popen(  # noqa: S603 -- our own command
-                list(self.command), env=environment, stdout=stream, stderr=stream, process_group=0
+                list(self.command), env=environment, stdout=stream, stderr=stream, process_group=0, pass_fds=[pipe]
             )
 
+    def _fail(self, exit_code: int, codes: Sequence[int | None]) -> None:
+        self.exit_code, self.failure = exit_code, cause_of(self._end(), codes)
+
     def _restart(self, codes: Sequence[int | None]) -> None:
-        self.kill()
+        self.failure = cause = cause_of(self._end(), codes)
         if self.clock() - self._started_at_s > CALM_AFTER_S:
             self.restarts = 0
         wait_s = self.backoff.wait_s(self.restarts)
         self.restarts += 1
         self._start_at_s = self.clock() + wait_s
-        log.warning("a process died, the flow restarts", flow=self.name, exit_codes=list(codes), wait_s=wait_s)
+        told = {"process": cause.process, "error": cause.error, "reason": cause.message} if cause else {}
+        log.error("a process failed, the flow restarts", flow=self.name, **told, exit_codes=list(codes), wait_s=wait_s)
+
+    def error(self) -> OrderflowError | None:
+        """What the cluster failed with for good, as an error to be shown; None while it has not."""
+        if not self.exit_code or self.failure is None:
+            return None
+        if self.exit_code == EXIT_BAD_CONFIGURATION:
+            return ConfigurationError([Problem(line) for line in self.failure.message.splitlines()])
+        return BrokenWorldError(f"{self.name}: process {self.failure.process} failed: {self.failure.message}")
 
     @property
     def pids(self) -> list[int]:
@@ -138,11 +158,17 @@ class Cluster:
 
     def kill(self) -> None:
         """Ends all processes at once; nothing uncommitted survives, and nothing is lost."""
+        self._end()
+
+    def _end(self) -> list[Failure | None]:
+        """Ends all processes; what each told of its failure."""
         for process in self._processes:
             process.kill()
         for process in self._processes:
             process.wait()
-        self._processes = []
+        told = [pipe.close() for pipe in self._pipes]
+        self._processes, self._pipes = [], []
+        return told
 
 
 def supervise(clusters: Sequence[Cluster], should_stop: Callable[[], bool], *, grace_s: float = 30.0) -> int:

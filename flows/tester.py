@@ -25,9 +25,10 @@ from broker.contract import Headers, Record, TopicPartition, TopicSpec
 from broker.embedded import EmbeddedLog
 from config.settings import Settings
 from config.topics import TOPICS
-from config.topology import Topology, load_topology
+from config.topology import Topology
 from flows.assembly import Assembly, Flow
 from flows.catalog import EVENT_TYPES, OPERATORS, SCHEMA_FOLDER
+from flows.compile import load
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas, SchemaSource
 from operators.registry import Operator
@@ -69,7 +70,7 @@ class FlowTester:
         partitions: int = 2,
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="flow-tester-"))
-        loaded = topology if isinstance(topology, Topology) else load_topology(topology)
+        loaded = topology if isinstance(topology, Topology) else load(topology, operators)
         base = settings or Settings()
         base = replace(base, state=replace(base.state, dir=self._folder / "state"))
         self._log = EmbeddedLog(self._folder / "log")
@@ -192,7 +193,7 @@ class FlowTester:
             return
         assembly = Assembly(self._flow).__enter__()
         try:
-            self._lane = assembly.lane(clock=lambda: self._clock_s)
+            self._lane = assembly.lane(clock=lambda: self._clock_s, watched=False)
         except BaseException:
             assembly.release()
             raise

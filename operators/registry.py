@@ -31,6 +31,8 @@ class Build:
     stop_on_error: bool
     cache_rows: int
     clock_ahead_max_ms: int
+    record_bytes_max: int
+    """The largest record that the log takes, and so the largest state of a key."""
     source_name: str
     """What outputs carry as `source`."""
     check_purity: bool = False
@@ -61,6 +63,7 @@ def scalar(spec: OperatorSpec, logic: Callable[[Build], Logic[Any]]) -> Operator
             stop_on_error=given.stop_on_error,
             cache_rows=given.cache_rows,
             clock_ahead_max_ms=given.clock_ahead_max_ms,
+            record_bytes_max=given.record_bytes_max,
         )
 
     return Operator(spec, build)

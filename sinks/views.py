@@ -55,6 +55,14 @@ class View:
         for reader in self._refresh():
             yield from reader.scan(prefix)
 
+    def as_of_ms(self) -> int | None:
+        """The newest event time that any key group had processed when its store was last written; None before that.
+
+        What happened later is not in the view yet. Event time of a flow that has nothing to do stands still.
+        """
+        newest = max(reader.stream_time_ms() for reader in self._refresh())
+        return newest if newest >= 0 else None
+
     def _refresh(self) -> Sequence[StoreReader]:
         """Readers of the key groups that are there now. A rebuilt store is another file under the same name."""
         found: dict[Path, int] = {}

@@ -27,6 +27,7 @@ class StoreReader:
             self._env = lmdb.open(str(path), readonly=True, max_dbs=4, lock=True, map_size=_MAP_BYTES)
             try:
                 self._data = self._env.open_db(b"data", create=False)
+                self._meta = self._env.open_db(b"meta", create=False)
             except BaseException:
                 self._env.close()
                 raise
@@ -40,6 +41,11 @@ class StoreReader:
         with self._begin() as txn:
             value: bytes | None = txn.get(key.encode())
             return None if value is None else value[HEADER_BYTES:]
+
+    def stream_time_ms(self) -> int:
+        """The event time that the key group's records had reached at the last flush; -1 before the first."""
+        with self._begin() as txn:
+            return int(txn.get(b"stream_time", b"-1", db=self._meta))
 
     def scan(self, prefix: str = "") -> Iterator[tuple[str, bytes]]:
         """Keys with the prefix in order, and their bodies; what belongs to the engine is left out."""

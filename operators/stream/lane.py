@@ -18,6 +18,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from broker.contract import Reader, Record, TopicPartition
 from config.crash_points import CrashPoint, reach
 from operators.stream.records import Item, Read
+from operators.stream.stall import StallWatch
 
 IDLE_AFTER: Final = 50
 """Empty reads in a row after which the lane looks less often."""
@@ -61,9 +62,11 @@ class Lane(StatefulSourcePartition[Item, None]):
         ends: Mapping[TopicPartition, int] | None,
         before_read: Callable[[], bool],
         clock: Callable[[], float],
+        watch: StallWatch | None = None,
     ) -> None:
         self._reader, self._sources, self._options, self._state = reader, sources, options, state
         self._position, self._ends, self._before_read, self._clock = dict(cut), ends, before_read, clock
+        self._watch, self._took_all = watch, False
         self._epoch, self._had_data, self._owes_tick = 0, False, False
         self._empty_reads, self._ticked_at_s = 0, 0.0
         self._awake_at: datetime | None = None
@@ -74,8 +77,11 @@ class Lane(StatefulSourcePartition[Item, None]):
 
     def next_batch(self) -> list[Item]:
         self._before_read()
+        if self._watch is not None and self._took_all:
+            self._watch.look(self._position, self._reader.fetched())
         records = [] if self._state.stopping else self._reader.read(self._options.poll_records, 0.0)
         full = len(records) >= self._options.poll_records
+        self._took_all = not full and not self._state.stopping
         if records:
             self._empty_reads = 0
             self._had_data = True

@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from broker.contract import Record
-from config.errors import BadRecordError, InvalidRecordError, ProcessingError, StoreError
+from broker.record_size import RECORD_BYTES_MAX_DEFAULT
+from config.errors import BadRecordError, InvalidRecordError, ProcessingError, RecordTooLargeError, StoreError
 from operators.state.groups import GroupStores
 from operators.state.store import HEADER_BYTES, NEVER, header
 from operators.stream.event_time import CLOCK_JUMP
@@ -31,8 +32,9 @@ from operators.stream.scalar_call import (
 from operators.stream.step import Context, Logic, Result
 
 DUE_LIMIT: Final = 2_000
-# What encoders raise for a value that their schema does not take, such as a sum beyond 64 bits.
-_UNFIT: Final = (pa.ArrowException, OverflowError, TypeError, ValueError)
+# What encoders raise for a value that their schema does not take, such as a sum beyond 64 bits, and what a state is
+# that the changelog would refuse.
+_UNFIT: Final = (pa.ArrowException, OverflowError, RecordTooLargeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +50,8 @@ class ScalarKernel:
 
     Records of several inputs are taken in the order of event time as far as the order within each partition allows.
     States are read in bulk, kept in a bounded cache, and encoded once per key and call. If something that logic
-    returned cannot be encoded, the call is undone and made again with every result checked, so that one record is
-    refused and not the batch: logic is pure.
+    returned cannot be encoded, or a state is larger than the log takes, the call is undone and made again with every
+    result checked, so that one record is refused and not the batch: logic is pure.
     """
 
     def __init__(
@@ -64,12 +66,13 @@ class ScalarKernel:
         stop_on_error: bool,
         cache_rows: int,
         clock_ahead_max_ms: int,
+        record_bytes_max: int = RECORD_BYTES_MAX_DEFAULT,
     ) -> None:
         self._step_id, self._logic, self._stores = step_id, logic, stores
         self._event_types = event_types
         self._streams, self._broadcast = streams, broadcast
         self._stop_on_error, self._cache_rows = stop_on_error, cache_rows
-        self._clock_ahead_max_ms = clock_ahead_max_ms
+        self._clock_ahead_max_ms, self._record_bytes_max = clock_ahead_max_ms, record_bytes_max
         self._cache: OrderedDict[tuple[int, str], Entry] = OrderedDict()
         self._decode = msgspec.msgpack.Decoder(logic.state_type).decode
         self._encode = msgspec.msgpack.Encoder().encode
@@ -203,11 +206,22 @@ class ScalarKernel:
         for suffix in result.entries:
             check_state_key(key + suffix)
         if call.checked:
-            self._encode(result.state)
+            state = header() + self._encode(result.state)
+            self._check_size(key.encode(), state)
+            for suffix, value in result.entries.items():
+                self._check_size(f"{key}{suffix}".encode(), None if value is None else header() + value)
             for output in result.outputs:
                 pa.RecordBatch.from_pylist(
                     [msgspec.to_builtins(output.value)], schema=self._streams[output.stream].schema
                 )
+
+    def _check_size(self, key: bytes, value: bytes | None) -> None:
+        """Raises `RecordTooLargeError` for a value that the changelog does not take."""
+        size = len(key) + (len(value) if value is not None else 0)
+        if size > self._record_bytes_max:
+            raise RecordTooLargeError(
+                topic=self._stores.changelog, index=0, size_bytes=size, size_bytes_max=self._record_bytes_max
+            )
 
     def _context(self, row: Row, call: Call) -> Context:
         """Event time moves with the record, unless the record is further ahead of the clock than clocks drift."""
@@ -279,6 +293,9 @@ class ScalarKernel:
             if entry.state is not None:
                 value = header(entry.due_ms, entry.wall_due_ms) + self._encode(entry.state)
             values.setdefault(group, {})[key.encode()] = value
+        for changed in values.values():
+            for raw, value in changed.items():
+                self._check_size(raw, value)
         return values, {name: [self._batch(name, emitted)] for name, emitted in call.emitted.items()}
 
     def _outcome(

@@ -60,6 +60,31 @@ def test_a_reader_gets_at_most_as_many_records_as_it_asks_for(log, make_topic, u
     assert found == {partition: [b"%d" % number for number in range(10)] for partition in range(3)}
 
 
+def test_a_reader_passes_what_nobody_will_see_and_knows_that_it_has_nothing_more_to_get(
+    log, make_topic, unique
+) -> None:
+    """Markers and aborted records at the end of a partition move its committed end and give no record."""
+    topic = make_topic()
+    partition = TopicPartition(topic, 0)
+    commit(log, unique, topic, [b"a", b"b"])
+    seen: list[Record] = []
+    with (
+        closing(log.admin()) as admin,
+        closing(log.transaction(unique, unique)) as transaction,
+        closing(log.reader(unique)) as reader,
+    ):
+        reader.assign({partition: 0})
+        for _ in range(3):
+            deadline = time.monotonic() + 30.0
+            while reader.fetched().get(partition) != (end := admin.ends([partition])[partition]):
+                assert time.monotonic() < deadline, f"{reader.fetched()} does not get to {end}"
+                seen.extend(reader.read(10, 0.1))
+            transaction.begin()
+            transaction.send_batch(topic, [b"k"] * 5, [b"aborted"] * 5)
+            transaction.abort()
+    assert values(seen) == [b"a", b"b"]
+
+
 def test_nothing_is_visible_before_the_commit_and_everything_after(log, make_topic, read_all, unique) -> None:
     first, second = make_topic(2), make_topic()
     partitions = [TopicPartition(first, 0), TopicPartition(first, 1), TopicPartition(second, 0)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -82,15 +83,36 @@ def test_a_table_has_a_line_per_position_under_a_header(filled, run):
     [
         (["positions", "NOBODY"], "account NOBODY has no position"),
         (["timeline", "ACC1|NONE"], "nothing is known of order ACC1|NONE"),
-        (["timeline", "NONE"], "accountId|orderId"),
         (["dashboard", "--symbol", "NONE"], "no windows of NONE"),
     ],
 )
-def test_an_unknown_key_is_an_error_that_names_it(filled, run, arguments, message):
+def test_an_unknown_key_is_no_wrong_usage_and_the_error_names_it_and_how_far_the_view_is(
+    filled, run, arguments, message
+):
     result = run("query", *arguments)
-    assert result.exit_code == 2
+    assert result.exit_code == 1
     assert message in result.stderr
+    assert " as of 2026-06-11T" in result.stderr
     assert result.stdout == ""
+
+
+def test_what_is_no_order_key_is_wrong_usage(filled, run):
+    result = run("query", "timeline", "NONE")
+    assert (result.exit_code, "accountId|orderId" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("view", "feeds"), [("positions", lambda record: record.get("execType") == "TRADE"), ("dashboard", lambda _: True)]
+)
+def test_an_answer_says_up_to_which_event_time_it_is(filled, run, view, feeds):
+    newest = max(record["occurredAt"] for _, record in generate_events(ORDERS, 1) if feeds(record))
+    expected = (
+        f"{datetime.fromtimestamp(newest // 1_000 / 1e3, UTC):%Y-%m-%dT%H:%M:%S}.{newest // 1_000 % 1_000:03d}000Z"
+    )
+    assert {row["asOf"] for row in lines(run("query", view, "--format", "json"))} == {expected}
+    table = run("query", view)
+    assert table.stderr.splitlines() == [f"as of {expected} (event time)"]
+    assert "ASOF" not in table.stdout
 
 
 def test_without_stores_the_error_says_where_they_were_looked_for(run, monkeypatch, tmp_path):

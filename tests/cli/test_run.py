@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
 import signal
 import socket
 import time
 import urllib.request
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+import config
+from broker.contract import TopicPartition
 from operators.state.reader import StoreReader
 
 INPUTS = ("orders.status", "orders.executions")
@@ -27,6 +32,29 @@ def test_until_end_processes_and_commits_everything_there_is_and_ends(start, wri
     assert judged.counts["enriched"] > 60
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_at_its_end_a_run_says_on_standard_error_what_it_did(start, write_events, log, environment, workers):
+    environment["ORDERFLOW__LOGS__LEVEL"] = "info"
+    write_events(10)
+    with closing(log.producer("test")) as producer:
+        producer.send("orders.executions", b"ACC1|ORD1", b"no Avro", partition=1)
+    with closing(log.admin()) as admin:
+        partitions = [TopicPartition(topic, number) for topic in INPUTS for number in range(admin.topics()[topic])]
+        there = sum(admin.ends(partitions).values())
+    process = start("run", "order_status", "--until-end", "--workers", workers)
+    output, errors = process.communicate(timeout=90)
+    assert (process.returncode, output) == (0, ""), errors
+    told = [json.loads(line) for line in errors.splitlines() if "all is committed" in line]
+    assert sorted(line["process"] for line in told) == list(range(workers))
+    [committed] = [line for line in told if line["process"] == 0]
+    with closing(log.admin()) as admin:
+        enriched = [TopicPartition("orders.enrichment", n) for n in range(admin.topics()["orders.enrichment"])]
+        made = sum(admin.ends(partitions).values()) - there + sum(admin.ends(enriched).values())
+    assert sum(line["records_in"] for line in told) >= there  # what the flow wrote to its own input may be read as well
+    assert (committed["records_out"], committed["dead_letters"]) == (made, 1)
+    assert committed["epochs"] >= 1
+
+
 def test_a_second_run_goes_on_where_the_first_ended(start, write_events, verdict):
     for seed in (1, 2):
         write_events(20, seed=seed)
@@ -35,12 +63,15 @@ def test_a_second_run_goes_on_where_the_first_ended(start, write_events, verdict
     assert verdict().exact
 
 
-def test_sigterm_ends_a_flow_well_after_it_has_committed_what_it_read(start, write_events, verdict, caught_up):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_flow_well_after_it_has_committed_what_it_read(start, write_events, verdict, caught_up, number):
     write_events(20)
     process = start("run", "order_status")
     caught_up("order_status", *INPUTS)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 0, process.stderr.read()
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (0, ""), errors
+    assert "panicked" not in errors
     assert verdict().exact
 
 
@@ -120,10 +151,40 @@ def test_the_runner_of_bytewax_runs_a_flow_until_it_is_interrupted(start, write_
     process = start("flows.order_status", module="bytewax.run")
     caught_up("order_status", *INPUTS)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode not in (None, 2), errors
+    output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output) == (0, ""), errors
+    assert "panicked" not in errors
     assert verdict().exact
     # What it left behind is a log and stores on which the next start goes on.
     write_events(20, seed=2)
     assert start("run", "order_status", "--until-end").wait(timeout=90) == 0
     assert verdict().exact
+
+
+def test_of_a_cluster_the_cause_of_a_failure_is_told_and_which_process_had_it(start, write_events, log, tmp_path):
+    """Bytewax tells every process, the failing one too, no more than that another one is gone."""
+    write_events(5)
+    with closing(log.producer("test")) as producer:
+        producer.send("orders.executions", b"ACC1|ORD1", b"no Avro", partition=1)
+    shipped = Path(config.__file__).parent / "topologies" / "order_status.yaml"
+    topology = tmp_path / "strict.yaml"
+    topology.write_text(shipped.read_text().replace("decode: dead_letter", "decode: stop"))
+    process = start("run", topology, "--workers", 2)
+    lines = []
+    while not lines or "a process failed, the flow restarts" not in lines[-1]:
+        lines.append(process.stderr.readline())
+        assert lines[-1], "".join(lines)
+    told = json.loads(lines[-1])
+    assert (told["process"], told["error"]) == (1, "BrokenWorldError")
+    assert "orders.executions-1@" in told["reason"]
+    assert not [line for line in lines if line.startswith("error: ")]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode in (0, 1)
+
+
+def test_a_cluster_with_a_wrong_topology_says_so_once(start, tmp_path):
+    process = start("run", "order_status", "--workers", 2)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.count("config/topologies/order_status.yaml:5: there is no topic orders.status") == 1

@@ -84,7 +84,7 @@ def changed(*replacements):
 
 def problems_of(file, operators=None):
     with pytest.raises(ConfigurationError) as caught:
-        validate(load_topology(file), operators or OPERATORS)
+        load_topology(file, operators or OPERATORS)
     return [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems]
 
 
@@ -132,6 +132,17 @@ def test_a_topology_keeps_its_places_on_the_way_to_another_process(write):
     again = pickle.loads(pickle.dumps(topology))
     assert again == topology
     assert again.step("join").key.place == topology.step("join").key.place
+
+
+def test_without_operators_only_the_structure_is_checked(write):
+    assert load_topology(write(changed(("operator: tag", "operator: tagg")))).step("second").operator == "tagg"
+
+
+def test_a_topology_is_checked_against_operators_after_it_was_loaded_too(write):
+    topology = load_topology(write(changed(("operator: tag", "operator: tagg"), ("key: order", "key: symbol"))))
+    with pytest.raises(ConfigurationError) as caught:
+        validate(topology, OPERATORS)
+    assert [problem.line for problem in caught.value.problems] == [12, 18]
 
 
 def test_validation_reads_the_options_of_each_step_into_the_operators_type(write):
@@ -195,14 +206,24 @@ STRUCTURE = {
         [("from: second.tagged", "from: second")],
         ["23: 'second' is no stream of a step: write `step.stream`"],
     ),
-    "step that reads nothing": ([("from: [join.enriched]", "from: []")], ["11: step 'second' reads nothing"]),
+    "step that reads nothing": (
+        [("from: [join.enriched]", "from: []")],
+        ["11: step 'second' reads nothing", "15: stream 'join.enriched' is consumed by nobody"],
+    ),
     "cycle": (
         [("from: [status, executions]", "from: [status, second.tagged, executions]")],
-        ["11: step 'second' is part of a cycle", "15: step 'join' is part of a cycle"],
+        [
+            "11: step 'second' is part of a cycle",
+            "15: step 'join' is part of a cycle",
+            "15: operator 'join' reads 2 inputs (status, executions), `from` names 3",
+        ],
     ),
     "unused source": (
         [("from: [status, executions]", "from: [status]")],
-        ["8: source 'executions' is read by no step: remove it or use it"],
+        [
+            "8: source 'executions' is read by no step: remove it or use it",
+            "15: operator 'join' reads 2 inputs (status, executions), `from` names 1",
+        ],
     ),
     "unknown topic of a source": (
         [("topic: orders.executions", "topic: orders.execution")],
@@ -214,11 +235,17 @@ STRUCTURE = {
     ),
     "broadcast source as input": (
         [("from: [status, executions]", "from: [status, executions, fees]")],
-        ["17: 'fees' is a broadcast source: name it in `broadcast`"],
+        [
+            "15: operator 'join' reads 2 inputs (status, executions), `from` names 3",
+            "17: 'fees' is a broadcast source: name it in `broadcast`",
+        ],
     ),
     "other source as broadcast": (
         [("broadcast: [fees]", "broadcast: [fees, status]")],
-        ["19: 'status' is no broadcast source: declare it with `broadcast: true`"],
+        [
+            "19: 'status' is no broadcast source: declare it with `broadcast: true`",
+            "19: operator 'join' does not read the broadcast source 'status'",
+        ],
     ),
     "output given twice": (
         [
@@ -227,7 +254,10 @@ STRUCTURE = {
                 "  - {from: second.tagged, topic: orders.enrichment}\n",
             )
         ],
-        ["24: 'second.tagged' goes to 'orders.enrichment' already, see line 23"],
+        [
+            "15: stream 'join.consolidated' is consumed by nobody",
+            "24: 'second.tagged' goes to 'orders.enrichment' already, see line 23",
+        ],
     ),
     "loop through a topic": (
         [("    where: {eventType: ORDER_STATUS_CHANGED}\n", "")],
@@ -295,14 +325,15 @@ SEMANTICS = {
     ),
     "unknown stream as input": (
         [("from: [join.enriched]", "from: [join.enrichd]")],
-        [
-            "13: operator 'join' has no stream 'enrichd'; did you mean 'enriched'?",
-            "15: stream 'join.enriched' is consumed",
-        ],
+        ["13: operator 'join' has no stream 'enrichd'; did you mean 'enriched'?"],
     ),
     "unknown stream as output": (
         [("from: second.tagged", "from: second.tags")],
-        ["11: stream 'second.tagged' is consumed by nobody", "23: operator 'tag' has no stream 'tags'"],
+        ["23: operator 'tag' has no stream 'tags'; did you mean 'tagged'?"],
+    ),
+    "another stream as output": (
+        [("from: second.tagged", "from: second.nothing")],
+        ["11: stream 'second.tagged' is consumed by nobody", "23: operator 'tag' has no stream 'nothing'"],
     ),
     "output of another schema": (
         [("topic: orders.enrichment", "topic: risk.outcome")],
@@ -333,6 +364,57 @@ def test_all_problems_of_a_file_are_told_at_once_in_its_order(write):
     )
     lines = [problem.partition(":")[0] for problem in problems_of(write(text))]
     assert lines == ["2", "8", "11", "14", "20", "23"]
+
+
+MANY = """\
+flow: Demo
+key_groups: 0
+sources:
+  status: {topic: orders.status}
+  executions: {topic: orders.execution}
+  unused: {topic: orders.input}
+  fees: {topic: reference.symbols, broadcast: true}
+steps:
+  - {id: broken, operator: tagg, from: [status], key: order, state: {retain: week}}
+  - {id: join, operator: join, from: [executions, statuss], key: symbol, broadcast: [fees], options: {windw: 30s}}
+  - {id: tag, operator: tag, from: [join.enrichd], key: account, options: {a: 1}}
+  - {id: again, operator: tag, from: [tag.tagged], key: venue, retain: 7d}
+outputs:
+  - {from: join.consolidated, topic: risk.outcome}
+  - {from: broken.anything, topic: orders.statu}
+on_error: {decode: skip, topic: orders.dead}
+"""
+
+
+def test_no_problem_hides_another_whatever_their_kinds(write):
+    """Structure, names, options, keys, schemas and dangling branches, in steps that are broken in other ways too."""
+    expected = [
+        "1: 'Demo' does not match",
+        "2: 0 is below the minimum of 1",
+        "5: unknown topic 'orders.execution'",
+        "6: source 'unused' is read by no step",
+        "9: 'week' is not a duration",
+        "9: unknown operator 'tagg'",
+        "10: unknown source 'statuss'",
+        "10: unknown field 'windw'",
+        "10: 'window' is missing",
+        "10: operator 'join' cannot be keyed by 'symbol'",
+        "11: operator 'join' has no stream 'enrichd'",
+        "11: operator 'tag' has no options",
+        "12: unknown field 'retain'",
+        "12: operator 'tag' cannot be keyed by 'venue'",
+        "12: stream 'again.tagged' is consumed by nobody",
+        "14: 'join.consolidated' carries OrderStatusChanged, topic 'risk.outcome' holds RiskOutcome",
+        "15: unknown topic 'orders.statu'",
+        "16: 'skip' is not one of dead_letter, stop",
+        "16: unknown topic 'orders.dead'",
+    ]
+    found = problems_of(write(MANY))
+    unexpected = [problem for problem in found if not any(problem.startswith(start) for start in expected)]
+    missing = [start for start in expected if not any(problem.startswith(start) for problem in found)]
+    assert (unexpected, missing, len(found)) == ([], [], len(expected))
+    lines = [int(problem.partition(":")[0]) for problem in found]
+    assert lines == sorted(lines)
 
 
 def test_an_unreadable_step_is_not_reported_again_by_those_who_refer_to_it(write):

@@ -17,7 +17,7 @@ from bytewax.testing import TestingSource, cluster_main
 
 from broker.contract import TopicPartition, TopicSpec
 from broker.embedded import EmbeddedLog
-from config.errors import ConfigurationError
+from config.errors import ConfigurationError, ReadStalledError
 from config.settings import Settings
 from config.topics import TOPICS
 from config.topology import OperatorSpec, Topology, load_topology, topology_names
@@ -25,7 +25,7 @@ from flows.assembly import Assembly, Flow
 from flows.catalog import EVENT_TYPES, OPERATORS, SCHEMA_FOLDER
 from flows.compile import plan
 from flows.dataflow import dataflow
-from flows.process import root_of, run_process
+from flows.process import run_process
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
 from operators.registry import scalar
@@ -208,11 +208,37 @@ def test_a_changelog_with_another_number_of_partitions_is_refused_before_keys_lo
         run_process(more, until_end=True)
 
 
-def test_the_error_behind_bytewaxs_own_is_found_even_in_a_cycle_of_causes() -> None:
-    ours = ConfigurationError([])
-    wrapped = RuntimeError("in a step")
-    wrapped.__cause__ = ours
-    assert root_of(wrapped) is ours
-    cycle = RuntimeError("itself")
-    cycle.__cause__ = cycle
-    assert root_of(cycle) is cycle
+class LosesAPartition:
+    """A log whose lanes are given nothing of one partition, as by a client that has lost sight of its leader."""
+
+    def __init__(self, log: EmbeddedLog, lost: TopicPartition) -> None:
+        self._log, self._lost = log, lost
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def reader(self, client_id: str) -> Any:
+        reader = self._log.reader(client_id)
+        if "lane" not in client_id:
+            return reader
+        assign = reader.assign
+        reader.assign = lambda offsets: assign({tp: at for tp, at in offsets.items() if tp != self._lost})  # type: ignore[method-assign]
+        reader.at_end = lambda: False  # type: ignore[method-assign]
+        return reader
+
+
+def test_a_flow_whose_reader_lost_a_partition_stops_and_its_restart_misses_nothing(
+    three: Any, execution: Any, tmp_path: Path
+) -> None:
+    whole, site = (Site(tmp_path / name, *three, execution) for name in ("whole", "site"))
+    run_process(whole.flow, until_end=True)
+    engine = replace(site.flow.settings.engine, read_stall_ms=1_000)
+    lost = TopicPartition("orders.executions", 1)
+    losing = replace(
+        site.flow, log=LosesAPartition(site.log, lost), settings=replace(site.flow.settings, engine=engine)
+    )
+    with pytest.raises(ReadStalledError, match=r"orders.executions\[1\] is committed up to offset \d+, .* than 0 for"):
+        run_process(losing)
+    assert 0 < len(site.records("orders.enrichment")) < len(whole.records("orders.enrichment"))
+    run_process(site.flow, until_end=True)
+    assert sorted(site.records("orders.enrichment")) == sorted(whole.records("orders.enrichment"))

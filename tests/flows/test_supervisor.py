@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
+from config.errors import ConfigurationError
 from flows.supervisor import Backoff, Cluster, free_addresses, supervise
 
 DEADLINE_S = 30.0
@@ -159,3 +161,34 @@ def test_free_addresses_are_different_ports_of_this_host() -> None:
     addresses = free_addresses(3)
     assert len(set(addresses)) == 3
     assert all(address.startswith("127.0.0.1:") for address in addresses)
+
+
+FAILS = """
+import os
+from config.errors import PeerGoneError, ReadStalledError
+from flows.failure import tell_supervisor
+cause = os.environ["JOB_COMPLETION_INDEX"] == "1"
+tell_supervisor(ReadStalledError("stuck") if cause else PeerGoneError("gone"), os.environ)
+raise SystemExit({code})
+"""
+
+
+def test_a_restart_is_told_once_with_its_cause_and_the_process_that_had_it(tmp_path: Path) -> None:
+    """Whichever process ends first: the one that has lost its peer waits here until the other has told."""
+    told = tmp_path / "told"
+    code = FAILS.format(code=1).replace("raise", f"(Path({str(told)!r}).touch() if cause else wait())\nraise")
+    wait = f"def wait():\n    while not Path({str(told)!r}).exists(): time.sleep(0.005)\n"
+    flow = cluster(f"import time\nfrom pathlib import Path\n{wait}{code}", Clock(), workers=2)
+    with capture_logs() as logs:
+        poll_until([flow], lambda: flow.restarts == 1)
+    [line] = logs
+    assert (line["process"], line["error"], line["reason"]) == (1, "ReadStalledError", "stuck")
+
+
+def test_a_failure_for_good_is_an_error_with_the_words_of_the_process_that_had_it() -> None:
+    flow = cluster(FAILS.format(code=2), Clock())
+    poll_until([flow], lambda: flow.exit_code is not None)
+    error = flow.error()
+    assert isinstance(error, ConfigurationError)
+    assert str(error) == "gone"
+    assert cluster("", Clock()).error() is None

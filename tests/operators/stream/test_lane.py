@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import pytest
 
 from broker.contract import TopicPartition
+from config.errors import ReadStalledError
 from operators.stream.lane import Lane, LaneOptions, LaneSource, LaneState
 from operators.stream.records import RecordCopy
+from operators.stream.stall import StallWatch
 
 TICK_MS = 250
 ZERO, ONE = TopicPartition("topic", 0), TopicPartition("topic", 1)
@@ -21,6 +23,7 @@ class FakeReader:
     def __init__(self) -> None:
         self.batches: deque[list[RecordCopy]] = deque()
         self.assigned: dict[TopicPartition, int] = {}
+        self.passed: dict[TopicPartition, int] = {}
         self.reads = 0
         self.closed = False
 
@@ -33,6 +36,9 @@ class FakeReader:
 
     def at_end(self) -> bool:
         return False
+
+    def fetched(self) -> dict[TopicPartition, int]:
+        return self.passed
 
     def close(self) -> None:
         self.closed = True
@@ -47,6 +53,7 @@ class World:
 
     def __init__(self, ends: dict[TopicPartition, int] | None = None) -> None:
         self.now_s = 1_000.0
+        self.committed: dict[TopicPartition, int] = {}
         self.polls = 0
         self.reader, self.state = FakeReader(), LaneState()
         self.lane = Lane(
@@ -58,6 +65,7 @@ class World:
             ends=ends,
             before_read=self.poll,
             clock=lambda: self.now_s,
+            watch=StallWatch(5.0, lambda: self.committed, lambda: self.now_s),
         )
 
     def poll(self) -> bool:
@@ -136,6 +144,35 @@ def test_told_to_stop_it_reads_no_more_and_ends() -> None:
     with pytest.raises(StopIteration):
         world.lane.next_batch()
     assert (world.reader.reads, world.state.ended) == (0, True)
+
+
+def test_a_partition_whose_records_do_not_come_stops_the_flow() -> None:
+    world = World()
+    world.committed = {ZERO: 3, ONE: 2}
+    for _ in range(6):
+        world.lane.next_batch()
+        world.now_s += 1.0
+    with pytest.raises(ReadStalledError, match=r"topic\[1\] is committed up to offset 2, .* no further than 0 for"):
+        world.lane.next_batch()
+
+
+def test_records_on_their_way_through_a_full_reader_stop_nothing() -> None:
+    """While one partition fills every read, the records of another wait behind them."""
+    world = World()
+    world.committed = {ZERO: 1_000, ONE: 2}
+    for start in range(3, 203, 10):
+        world.reader.batches.append([record(0, start + i) for i in range(10)])
+        world.lane.next_batch()
+        world.now_s += 1.0
+
+
+def test_the_position_behind_the_last_record_is_where_it_is() -> None:
+    world = World()
+    world.committed = {ZERO: 5, ONE: 0}
+    world.reader.batches.append([record(0, 3), record(0, 4)])
+    for _ in range(10):
+        world.lane.next_batch()
+        world.now_s += 1.0
 
 
 def test_closing_it_closes_the_reader() -> None:

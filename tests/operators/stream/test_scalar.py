@@ -121,6 +121,36 @@ def test_a_result_beyond_64_bits_refuses_its_record_and_not_the_batch(
     assert outcome.records_in == 4
 
 
+@pytest.mark.parametrize("entry", [False, True])
+def test_a_state_larger_than_the_log_takes_refuses_its_record_and_leaves_no_trace(
+    drive: Any, engine: Any, entry: bool
+) -> None:
+    """The changelog would refuse it at every restart; so do timers, windows and what lies beside a state."""
+
+    def rule(state: Any, record: Any, context: Context) -> Result[Any]:
+        after = engine.Tally(state.records + 1, 0 if entry else state.quantity + record.last_quantity)
+        beside = {f"|{state.records}": b"x" * record.last_quantity} if entry else {}
+        return Result(after, [Output("enriched", engine.enriched(record, after.records))], entries=beside)
+
+    large = 60 if entry else 1 << 60
+    driver, fill = drive(engine.RuleLogic(rule), record_bytes_max=50), engine.Fill
+    outcome = driver.epoch(fill("A|1", 5), fill("A|2", 5), fill("A|1", large), fill("A|1", 6))
+    assert quantities(outcome) == [("A|1", 1), ("A|2", 1), ("A|1", 2)]
+    [letter] = outcome.dead_letters
+    assert (letter.topic, letter.partition, letter.offset, letter.error) == (
+        engine.topic, 0, 2, "RecordTooLargeError",
+    )  # fmt: skip
+    assert "more than 50" in letter.message
+    sizes = [
+        len(key) + len(value or b"")
+        for change in outcome.changes
+        for key, value in zip(change.keys, change.values, strict=True)
+    ]
+    assert max(sizes) <= 50
+    driver.crash()
+    assert quantities(driver.epoch(fill("A|1", 1))) == [("A|1", 3)]
+
+
 def test_a_forgotten_key_leaves_a_tombstone_and_starts_anew(drive: Any, engine: Any, count: Any) -> None:
     driver, fill = drive(count), engine.Fill
     driver.epoch(fill("A|1", 5))
