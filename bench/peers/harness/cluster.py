@@ -110,8 +110,17 @@ def reader(bootstrap: str, topic: str, offsets: list[int], eof: bool = False) ->
     return consumer
 
 
+def observer(bootstrap: str) -> Consumer:
+    """A read_committed consumer that reads nothing, for `committed_since`.
+
+    The broker answers a connection's requests in order: on one that reads, each question waits behind a fetch that has
+    nothing to return, for half a second.
+    """
+    return _consumer(bootstrap)
+
+
 def committed_since(consumer: Consumer, topic: str, offsets: list[int]) -> int:
-    """How many offsets lie between these and the committed end, as a read_committed consumer sees it now."""
+    """How many offsets lie between these and the committed end now; the consumer should be an `observer`."""
     ends: list[int] = [
         consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in range(len(offsets))
     ]

@@ -63,7 +63,7 @@ def _watch(
     values: list[bytes] = []
     samples: list[Sample] = []
     start: list[int] = truth["end_offsets"][cluster.ENRICHMENT]
-    consumer = cluster.reader(bootstrap, cluster.ENRICHMENT, start)
+    consumer, observer = cluster.reader(bootstrap, cluster.ENRICHMENT, start), cluster.observer(bootstrap)
     next_sample = 0.0
     try:
         while len(values) < want:
@@ -73,7 +73,7 @@ def _watch(
             now = time.monotonic()
             if now >= next_sample or (values and not samples) or len(values) >= want:
                 job.process.check()
-                committed = cluster.committed_since(consumer, cluster.ENRICHMENT, start)
+                committed = cluster.committed_since(observer, cluster.ENRICHMENT, start)
                 # Each transaction's marker counts as well, so that the sum may be beyond what is due.
                 sample = Sample(now, min(want, committed), job.process.cpu_seconds())
                 next_sample = now + SAMPLE_SECONDS
@@ -87,6 +87,7 @@ def _watch(
         return values, samples, None
     finally:
         consumer.close()
+        observer.close()
 
 
 def _figures(truth: dict[str, Any], started: float, samples: list[Sample]) -> dict[str, Any]:
