@@ -1,0 +1,86 @@
+"""The values of FIX fields as our contracts have them: quantities, prices in millionths, times in microseconds UTC."""
+
+from __future__ import annotations
+
+from datetime import date
+from functools import lru_cache
+from typing import Final
+
+_LONG_MAX: Final = 2**63 - 1
+_EPOCH_DAYS: Final = date(1970, 1, 1).toordinal()
+_DAY_MICROS: Final = 86_400_000_000
+_MICROS: Final = 1_000_000
+
+
+def quantity(text: str) -> int:
+    """A Qty in whole units. FIX writes it as a float; `ValueError` for a fraction, a sign or what is no number."""
+    whole, _, fraction = text.partition(".")
+    if not _digits(whole) or fraction.strip("0"):
+        raise ValueError(f"{text!r} is no whole number of units")
+    return _fitting(int(whole), text)
+
+
+def price(text: str, *, round_off: bool = False) -> int:
+    """A Price in millionths, negative ones included.
+
+    `ValueError` for what is no decimal number, and for digits below a millionth unless `round_off`: an average has more
+    digits than any price, and rounds to the nearest millionth.
+    """
+    negative = text.startswith("-")
+    whole, _, fraction = text.removeprefix("-").partition(".")
+    if not _digits(whole + fraction):
+        raise ValueError(f"{text!r} is no decimal number")
+    micros = int(whole or "0") * _MICROS + int(fraction[:6].ljust(6, "0"))
+    rest = fraction[6:]
+    if rest.strip("0"):
+        if not round_off:
+            raise ValueError(f"{text!r} is finer than a millionth")
+        micros += rest[0] >= "5"
+    return _fitting(-micros if negative else micros, text)
+
+
+def utc_micros(text: str) -> int:
+    """A UTCTimestamp, YYYYMMDD-HH:MM:SS with up to twelve decimals, cut to microseconds; a leap second is the next one.
+
+    `ValueError` for anything else.
+    """
+    clock, fraction = text[9:17], text[18:]
+    if (
+        len(text) < 17
+        or text[8] != "-"
+        or clock[2] != ":"
+        or clock[5] != ":"
+        or not _digits(clock[:2] + clock[3:5] + clock[6:])
+        or (len(text) > 17 and (text[17] != "." or len(fraction) > 12 or not _digits(fraction)))
+    ):
+        raise ValueError(f"{text!r} is no time in UTC, YYYYMMDD-HH:MM:SS")
+    hours, minutes, seconds = int(clock[:2]), int(clock[3:5]), int(clock[6:])
+    if hours > 23 or minutes > 59 or seconds > 60:
+        raise ValueError(f"{text!r} is no time of a day")
+    micros = ((hours * 60 + minutes) * 60 + seconds) * _MICROS
+    if fraction:
+        micros += int(fraction[:6].ljust(6, "0"))
+    return date_days(text[:8]) * _DAY_MICROS + micros
+
+
+@lru_cache(maxsize=4_096)
+def date_days(text: str) -> int:
+    """A LocalMktDate, YYYYMMDD, in days since 1970; `ValueError` for anything else."""
+    if len(text) != 8 or not _digits(text):
+        raise ValueError(f"{text!r} is no date, YYYYMMDD")
+    return date(int(text[:4]), int(text[4:6]), int(text[6:])).toordinal() - _EPOCH_DAYS
+
+
+def days_of_micros(micros: int) -> int:
+    """The UTC day of a time, in days since 1970."""
+    return micros // _DAY_MICROS
+
+
+def _digits(text: str) -> bool:
+    return text.isdecimal() and text.isascii()
+
+
+def _fitting(number: int, text: str) -> int:
+    if not -_LONG_MAX <= number <= _LONG_MAX:
+        raise ValueError(f"{text!r} is larger than amounts can be")
+    return number
