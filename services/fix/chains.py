@@ -114,10 +114,12 @@ class Chains:
         venue = fields.get("100") or self._naming.venue or venue_of(fields)
         return Chain(key=order_key(account, order_id), account_id=account, order_id=order_id, venue=venue)
 
-    def remember(self, chain: Chain, fields: Fields) -> None:
-        """The message's ids lead to its order from now on."""
+    def remember(self, chain: Chain, fields: Fields) -> bool:
+        """The message's ids lead to its order from now on; True if its ClOrdID was not seen before."""
         link = self._link(fields)
         self._keys.add(chain.key)
+        request = fields.get("11", "")
+        is_new = request not in _NO_ORDER_IDS and request not in link.by_request
         for tag in ("11", "41"):
             text = fields.get(tag, "")
             if text in _NO_ORDER_IDS:
@@ -129,6 +131,7 @@ class Chains:
         order_id = fields.get("37", "")
         if order_id not in _NO_ORDER_IDS:
             link.by_order_id[order_id] = chain
+        return is_new
 
     def is_new(self, fields: Fields, chain: Chain) -> bool:
         """True the first time that a request, or an answer that is no fill, is asked about."""

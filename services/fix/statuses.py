@@ -5,7 +5,8 @@
     OrderCancelReplaceRequest    PENDING_REPLACE, with the terms asked for
     ExecutionReport              NEW, REPLACED, CANCELED, ... by its ExecType; RESTATED by its OrdStatus
     OrderCancelReject            the OrdStatus that it reports; REJECTED (of an unknown order) is no state of ours
-    fill, order status, bust     nothing, except of an order that nothing was said of yet, or not that it was accepted
+    fill, order status, bust     nothing, unless it is the first that is heard of an order or of its acceptance;
+                                 REPLACED, if a fill comes under a new ClOrdID and other terms: the replace is lost
 
 Nothing is said twice in a row, and nothing once an order is dead.
 """
@@ -87,7 +88,17 @@ def learn_report(chain: Chain, report: ExecutionReport) -> None:
         chain.time_in_force = report.time_in_force or chain.time_in_force
     chain.filled, chain.average = report.cum_quantity, report.avg_price
     if chain.cl_ord_id is None or kind == ExecType.REPLACED:
-        chain.cl_ord_id = report.cl_ord_id
+        chain.cl_ord_id = report.cl_ord_id or chain.cl_ord_id
+
+
+def shows_lost_replace(chain: Chain, report: ExecutionReport) -> bool:
+    """True if a fill has other terms than those known: the log lacks the replace. To be asked before `learn_report`.
+
+    Only of a report whose ClOrdID the log has not shown before: a late fill may name one that was replaced.
+    """
+    terms = report.order_quantity, chain.price if report.price is None else report.price
+    settled = report.exec_type == ExecType.TRADE and report.ord_status not in _PENDING
+    return settled and chain.engine_code is not None and terms != (chain.quantity, chain.price)
 
 
 def status_of_request(chain: Chain, intent: OrderIntent, source: str) -> OrderStatusChanged | None:
@@ -108,10 +119,14 @@ def status_of_request(chain: Chain, intent: OrderIntent, source: str) -> OrderSt
     )
 
 
-def status_of_report(chain: Chain, report: ExecutionReport, source: str) -> OrderStatusChanged | None:
+def status_of_report(
+    chain: Chain, report: ExecutionReport, source: str, *, lost_replace: bool = False
+) -> OrderStatusChanged | None:
     """What the engine says to a report that it takes in for the first time, whose terms `learn_report` has taken."""
     code = report_code(chain, report)
-    if code is None:
+    if lost_replace:
+        code, chain.cl_ord_id = OrdStatus.REPLACED.value, report.cl_ord_id
+    if code is None or (code in _PENDING and code == chain.engine_code):
         return None
     return _said(
         chain,

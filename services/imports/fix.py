@@ -29,7 +29,7 @@ from services.fix.chains import Chain, Chains, Naming, session_of, tokens, user_
 from services.fix.dialect import Envelope, Fields, Refusal, execution_of, intent_of, poss_resend
 from services.fix.framing import Frame, Rest, frames
 from services.fix.message import Message, parse
-from services.fix.statuses import learn_report, learn_request, status_of_report, status_of_request
+from services.fix.statuses import learn_report, learn_request, shows_lost_replace, status_of_report, status_of_request
 from services.fix.words import LIQUIDITY, MESSAGE_TYPES
 from services.imports.common import BATCH_MESSAGES, STANDARD_INPUT, Batch, InputFile, Malformed
 
@@ -153,7 +153,7 @@ class Messages:
         if isinstance(report, Refusal):
             return report
         chain.executions += 1
-        self._chains.remember(chain, fields)
+        follows_gap = self._chains.remember(chain, fields) and shows_lost_replace(chain, report)
         self.batch.executions.append(msgspec.to_builtins(report))
         if report.liquidity is None and fields.get("851", "1") not in LIQUIDITY:
             self.batch.anomalies["unknown_liquidity"] += 1
@@ -163,7 +163,7 @@ class Messages:
             is_new = self._chains.is_new(fields, chain)
         if is_new:
             learn_report(chain, report)
-            status = status_of_report(chain, report, self._source)
+            status = status_of_report(chain, report, self._source, lost_replace=follows_gap)
             if status is not None:
                 self.batch.statuses.append(msgspec.to_builtins(status))
         return None
