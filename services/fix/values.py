@@ -66,9 +66,12 @@ def utc_micros(text: str) -> int:
 @lru_cache(maxsize=4_096)
 def date_days(text: str) -> int:
     """A LocalMktDate, YYYYMMDD, in days since 1970; `ValueError` for anything else."""
-    if len(text) != 8 or not _digits(text):
-        raise ValueError(f"{text!r} is no date, YYYYMMDD")
-    return date(int(text[:4]), int(text[4:6]), int(text[6:])).toordinal() - _EPOCH_DAYS
+    try:
+        if len(text) == 8 and _digits(text):
+            return date(int(text[:4]), int(text[4:6]), int(text[6:])).toordinal() - _EPOCH_DAYS
+    except ValueError:
+        pass
+    raise ValueError(f"{text!r} is no date, YYYYMMDD")
 
 
 def days_of_micros(micros: int) -> int:
