@@ -341,7 +341,12 @@ def _required(fields: Fields, tag: str, name: str) -> str:
 
 def _quantity(fields: Fields, tag: str) -> int | None:
     text = fields.get(tag)
-    return _read(quantity, tag, text) if text else None
+    if not text:
+        return None
+    try:
+        return quantity(text)
+    except ValueError as error:
+        raise ValueError(f"tag {tag}: {error}") from None
 
 
 def _price(fields: Fields, tag: str, *, round_off: bool = False) -> int | None:

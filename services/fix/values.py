@@ -10,8 +10,11 @@ _LONG_MAX: Final = 2**63 - 1
 _EPOCH_DAYS: Final = date(1970, 1, 1).toordinal()
 _DAY_MICROS: Final = 86_400_000_000
 _MICROS: Final = 1_000_000
+_KEPT: Final = 65_536
+"""Values remembered with what they mean: a log repeats few amounts many times."""
 
 
+@lru_cache(maxsize=_KEPT)
 def quantity(text: str) -> int:
     """A Qty in whole units. FIX writes it as a float; `ValueError` for a fraction, a sign or what is no number."""
     whole, _, fraction = text.partition(".")
@@ -20,6 +23,7 @@ def quantity(text: str) -> int:
     return _fitting(int(whole), text)
 
 
+@lru_cache(maxsize=_KEPT)
 def price(text: str, *, round_off: bool = False) -> int:
     """A Price in millionths, negative ones included.
 
@@ -44,23 +48,29 @@ def utc_micros(text: str) -> int:
 
     `ValueError` for anything else.
     """
-    clock, fraction = text[9:17], text[18:]
+    seconds, fraction = text[15:17], text[18:]
     if (
         len(text) < 17
-        or text[8] != "-"
-        or clock[2] != ":"
-        or clock[5] != ":"
-        or not _digits(clock[:2] + clock[3:5] + clock[6:])
+        or text[14] != ":"
+        or not _digits(seconds)
         or (len(text) > 17 and (text[17] != "." or len(fraction) > 12 or not _digits(fraction)))
     ):
         raise ValueError(f"{text!r} is no time in UTC, YYYYMMDD-HH:MM:SS")
-    hours, minutes, seconds = int(clock[:2]), int(clock[3:5]), int(clock[6:])
-    if hours > 23 or minutes > 59 or seconds > 60:
+    if seconds > "60":
         raise ValueError(f"{text!r} is no time of a day")
-    micros = ((hours * 60 + minutes) * 60 + seconds) * _MICROS
-    if fraction:
-        micros += int(fraction[:6].ljust(6, "0"))
-    return date_days(text[:8]) * _DAY_MICROS + micros
+    micros = _minute_micros(text[:14]) + int(seconds) * _MICROS
+    return micros + int(fraction[:6].ljust(6, "0")) if fraction else micros
+
+
+@lru_cache(maxsize=4_096)
+def _minute_micros(text: str) -> int:
+    """YYYYMMDD-HH:MM in microseconds since 1970."""
+    hours, minutes = text[9:11], text[12:]
+    if text[8] != "-" or text[11] != ":" or not _digits(hours + minutes):
+        raise ValueError(f"{text!r} is no time in UTC, YYYYMMDD-HH:MM")
+    if hours > "23" or minutes > "59":
+        raise ValueError(f"{text!r} is no time of a day")
+    return date_days(text[:8]) * _DAY_MICROS + (int(hours) * 60 + int(minutes)) * 60 * _MICROS
 
 
 @lru_cache(maxsize=4_096)
