@@ -65,6 +65,12 @@ def test_with_a_wrong_length_the_message_ends_at_its_checksum(build: Build, sepa
     assert not frame.length_ok
 
 
+@pytest.mark.parametrize("version", ["FIX.4.0", "FIX.4.2", "FIX.4.4", "FIXT.1.1", "FIX.5.0SP2"])
+def test_every_version_starts_a_message(build: Build, version: str) -> None:
+    [frame] = pieces(build([("8", version), *HEARTBEAT[1:]]))
+    assert isinstance(frame, Frame)
+
+
 def test_a_message_without_end_is_cut_off_at_its_line_or_at_the_next_message(build: Build) -> None:
     message = build(HEARTBEAT)
     found = pieces(message[:30] + b"\n" + message[:25] + message)

@@ -80,7 +80,10 @@ def test_a_single_tag_with_two_values_is_ambiguous(build: Build) -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(5000, 9999).map(str), st.text(st.characters(exclude_characters="\x01"), min_size=1)),
+        st.tuples(
+            st.integers(5000, 9999).map(str),
+            st.text(st.characters(codec="utf-8", exclude_characters="\x01"), min_size=1),
+        ),
         unique_by=lambda pair: pair[0],
     )
 )
