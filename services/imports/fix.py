@@ -40,8 +40,12 @@ _REQUESTS: Final = frozenset("DFG")
 _ANSWERS: Final = frozenset("89")
 _REJECTS: Final = {"3": "session_reject", "j": "business_reject"}
 _FILLS: Final = frozenset({ExecType.TRADE.value, ExecType.TRADE_CORRECT.value, ExecType.TRADE_CANCEL.value})
-# SubIDs, OnBehalfOf and DeliverTo ids, party ids, user name and passwords, and what a logon may carry as raw data.
-_MASKED: Final = re.compile(rb"((?:^|\x01|\||;|\^A)(?:50|57|96|115|116|128|129|448|553|554|925)=)[^\x01|;^\n]*")
+# SubIDs, OnBehalfOf and DeliverTo ids, party ids, user name and passwords, and what a logon may carry as raw data; up
+# to a separator that ends the piece or is followed by a tag.
+_MASKED: Final = re.compile(
+    rb"((?:^|[\x01|;]|\^A)(?:50|57|96|115|116|128|129|448|553|554|925)=)"
+    rb"[^\x01\n]*?(?=\x01|\r?\n|\Z|(?:[|;]|\^A)(?:\d+=|\r?\n|\Z))"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +219,15 @@ class Messages:
                 partition=0,
                 offset=piece.offset,
                 key=None,
-                value=_MASKED.sub(rb"\1***", content[:LETTER_BYTES_MAX]),
+                value=masked(content[:LETTER_BYTES_MAX]),
                 headers=(),
                 step="fix",
                 error=error.__name__,
                 message=message,
             )
         )
+
+
+def masked(content: bytes) -> bytes:
+    """A piece of a log without the names and secrets in it, whatever its separator."""
+    return _MASKED.sub(rb"\1***", content)

@@ -156,6 +156,16 @@ def test_no_user_leaves_the_log_in_clear(days: tuple[Batch, Batch]) -> None:
     assert keyed.intents[0]["userToken"] != days[0].intents[0]["userToken"]
 
 
+@pytest.mark.parametrize("separator", ["\x01", "|", ";", "^A"])
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "|"])
+def test_names_and_secrets_are_masked(separator: str, end: str) -> None:
+    fields = ["35=A", "50=j. doe, jr", "553=jdoe", "554=a|b;c", "150=F", "925=x"]
+    shown = [text if "=" not in text or text[:2] in ("35", "15") else text.split("=")[0] + "=***" for text in fields]
+    piece = fix.masked((separator.join(fields) + separator + end).encode()).decode()
+    assert piece.startswith(separator.join(shown))
+    assert fix.masked((separator.join(fields) + end).encode()).decode().startswith(separator.join(shown))
+
+
 def test_details_of_a_second_day(days: tuple[Batch, Batch]) -> None:
     fill, canceled = [each for each in days[1].executions if each["key"] == "ALPHA|A5"]
     assert fill["day"] == {"tradeDate": 20_777, "orderQuantity": 1300, "filledQuantity": 300, "avgPrice": 12_600_000}
