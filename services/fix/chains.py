@@ -17,7 +17,8 @@ from hashlib import blake2b
 from typing import Final
 
 from operators.model.events import order_key
-from services.fix.dialect import Fields, KnownOrder, occurred_micros, poss_resend
+from services.fix.dialect import KnownOrder
+from services.fix.fields import Fields, occurred_micros, poss_resend
 
 _DAY_MICROS: Final = 86_400_000_000
 _NO_ORDER_IDS: Final = frozenset({"", "0", "NONE", "UNKNOWN", "N/A", "[N/A]"})

@@ -16,15 +16,21 @@ LeavesQty (FIX 4.4 volume 4).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from operators.model.events import DayQuantities, EventType, ExecType, ExecutionReport, OrderIntent, OrdStatus
 from services.fix import words
-from services.fix.values import date_days, days_of_micros, price, quantity, utc_micros
-
-Fields = Mapping[str, str]
+from services.fix.fields import (
+    Fields,
+    coded,
+    occurred_micros,
+    poss_resend,
+    price_of,
+    quantity_of,
+    required,
+    trade_date_days,
+)
 
 
 class Refusal(NamedTuple):
@@ -101,7 +107,7 @@ def execution_type(fields: Fields) -> str:
         if kind is None:
             raise ValueError(f"ExecTransType(20)={transaction} is unknown")
         return kind
-    code = fields.get("150") or _required(fields, "39", "OrdStatus")
+    code = fields.get("150") or required(fields, "39", "OrdStatus")
     kind = words.EXECUTION_TYPES.get(code)
     if kind is None:
         raise ValueError(f"ExecType(150)={code} is unknown")
@@ -111,19 +117,19 @@ def execution_type(fields: Fields) -> str:
 def _report(fields: Fields, order: KnownOrder, envelope: Envelope) -> ExecutionReport:
     get = fields.get
     kind = execution_type(fields)
-    status = _coded(fields, "39", "OrdStatus", words.ORDER_STATUSES)
+    status = coded(fields, "39", "OrdStatus", words.ORDER_STATUSES)
     occurred_at = occurred_micros(fields)
-    last_quantity = _quantity(fields, "32") or 0
-    last_price = _price(fields, "31")
+    last_quantity = quantity_of(fields, "32") or 0
+    last_price = price_of(fields, "31")
     if kind in _FILLS:
         _check_fill(kind, last_quantity, last_price)
-    cumulative = _quantity(fields, "14")
+    cumulative = quantity_of(fields, "14")
     if cumulative is None:
         cumulative = order.filled + (last_quantity if kind == ExecType.TRADE else 0)
     ordered, leaves = _ordered_and_leaves(fields, order, status, cumulative)
     liquidity = get("851")
     restated, rejected, time_in_force = get("378"), get("103"), get("59")
-    trade_date = _trade_date(fields, occurred_at)
+    trade_date = trade_date_days(fields, occurred_at)
     return ExecutionReport(
         event_type=EventType.EXECUTION_REPORTED.value,
         occurred_at=occurred_at,
@@ -135,7 +141,7 @@ def _report(fields: Fields, order: KnownOrder, envelope: Envelope) -> ExecutionR
         venue_order_id=get("37"),
         venue=_market(fields, order),
         trade_date=trade_date,
-        exec_id=_required(fields, "17", "ExecID"),
+        exec_id=required(fields, "17", "ExecID"),
         exec_ref_id=get("19") if kind in _ABOUT_FILLS else None,
         session=envelope.session,
         exec_type=kind,
@@ -150,7 +156,7 @@ def _report(fields: Fields, order: KnownOrder, envelope: Envelope) -> ExecutionR
         liquidity=words.LIQUIDITY.get(liquidity) if liquidity else None,
         cum_quantity=cumulative,
         leaves_quantity=leaves,
-        avg_price=_price(fields, "6", round_off=True) if cumulative else None,
+        avg_price=price_of(fields, "6", round_off=True) if cumulative else None,
         day=_day(fields, trade_date),
         text=get("58"),
         restatement_reason=words.word(words.RESTATEMENT_REASONS, restated) if restated else None,
@@ -172,7 +178,7 @@ def _check_fill(kind: str, last_quantity: int, last_price: int | None) -> None:
 
 def _ordered_and_leaves(fields: Fields, order: KnownOrder, status: str, cumulative: int) -> tuple[int, int]:
     """OrderQty and LeavesQty: as reported, else as known, else each from the other and CumQty."""
-    ordered, leaves = _quantity(fields, "38"), _quantity(fields, "151")
+    ordered, leaves = quantity_of(fields, "38"), quantity_of(fields, "151")
     if ordered is None:
         ordered = order.quantity
     if ordered is None:
@@ -187,9 +193,9 @@ def _ordered_and_leaves(fields: Fields, order: KnownOrder, status: str, cumulati
 def _cancel_reject(fields: Fields, order: KnownOrder, envelope: Envelope) -> ExecutionReport:
     """An OrderCancelReject has no ExecID: it is named after the request that it answers."""
     get = fields.get
-    status = _coded(fields, "39", "OrdStatus", words.ORDER_STATUSES)
+    status = coded(fields, "39", "OrdStatus", words.ORDER_STATUSES)
     occurred_at = occurred_micros(fields)
-    request = _required(fields, "11", "ClOrdID")
+    request = required(fields, "11", "ClOrdID")
     ordered = order.quantity or 0
     reason = get("102")
     return ExecutionReport(
@@ -202,7 +208,7 @@ def _cancel_reject(fields: Fields, order: KnownOrder, envelope: Envelope) -> Exe
         orig_cl_ord_id=get("41"),
         venue_order_id=get("37"),
         venue=order.venue,
-        trade_date=_trade_date(fields, occurred_at),
+        trade_date=trade_date_days(fields, occurred_at),
         exec_id=f"reject-of-{request}",
         session=envelope.session,
         exec_type=ExecType.CANCEL_REJECTED.value,
@@ -225,7 +231,7 @@ def _cancel_reject(fields: Fields, order: KnownOrder, envelope: Envelope) -> Exe
 def _intent(fields: Fields, order: KnownOrder, envelope: Envelope) -> OrderIntent:
     get = fields.get
     kind = fields["35"]
-    ordered = _quantity(fields, "38")
+    ordered = quantity_of(fields, "38")
     if ordered is None:
         if kind != "F":
             raise ValueError("OrderQty(38) is missing")
@@ -244,7 +250,7 @@ def _intent(fields: Fields, order: KnownOrder, envelope: Envelope) -> OrderInten
         source=envelope.source,
         account_id=order.account_id,
         order_id=order.order_id,
-        cl_ord_id=_required(fields, "11", "ClOrdID"),
+        cl_ord_id=required(fields, "11", "ClOrdID"),
         orig_cl_ord_id=original,
         user_token=envelope.user_token,
         symbol=_symbol(fields, order),
@@ -252,7 +258,7 @@ def _intent(fields: Fields, order: KnownOrder, envelope: Envelope) -> OrderInten
         quantity=ordered,
         order_type=words.word(words.ORDER_TYPES, order_type) if order_type else order.order_type or "UNKNOWN",
         limit_price=_limit_price(fields),
-        stop_price=_price(fields, "99"),
+        stop_price=price_of(fields, "99"),
         time_in_force=words.word(words.TIMES_IN_FORCE, time_in_force)
         if time_in_force
         else order.time_in_force or "DAY",
@@ -261,26 +267,6 @@ def _intent(fields: Fields, order: KnownOrder, envelope: Envelope) -> OrderInten
         poss_resend=poss_resend(fields) or None,
         correlation_id=envelope.correlation_id,
     )
-
-
-def poss_resend(fields: Fields) -> bool:
-    """PossResend(97), or PossDupFlag(43): either way the message may have been received before."""
-    return fields.get("97") == "Y" or fields.get("43") == "Y"
-
-
-def occurred_micros(fields: Fields) -> int:
-    """TransactTime(60), else when it was first sent: OrigSendingTime(122) of a resent message, else SendingTime(52)."""
-    for tag in ("60", "122", "52"):
-        text = fields.get(tag)
-        if text:
-            return _read(utc_micros, tag, text)
-    raise ValueError("none of TransactTime(60), OrigSendingTime(122) and SendingTime(52)")
-
-
-def _trade_date(fields: Fields, occurred_at: int) -> int:
-    """TradeDate(75), else the UTC day of the event."""
-    text = fields.get("75")
-    return _read(date_days, "75", text) if text else days_of_micros(occurred_at)
 
 
 def _market(fields: Fields, order: KnownOrder) -> str:
@@ -293,15 +279,15 @@ def _market(fields: Fields, order: KnownOrder) -> str:
 
 def _limit_price(fields: Fields) -> int | None:
     """Price(44). Some engines write 0 where an order has no limit."""
-    limit = _price(fields, "44")
+    limit = price_of(fields, "44")
     return None if limit == 0 and fields.get("40") not in ("2", "4") else limit
 
 
 def _day(fields: Fields, trade_date: int) -> DayQuantities | None:
-    ordered, filled = _quantity(fields, "424"), _quantity(fields, "425")
+    ordered, filled = quantity_of(fields, "424"), quantity_of(fields, "425")
     if ordered is None or filled is None:
         return None
-    average = _price(fields, "426", round_off=True) if filled else None
+    average = price_of(fields, "426", round_off=True) if filled else None
     return DayQuantities(trade_date=trade_date, order_quantity=ordered, filled_quantity=filled, avg_price=average)
 
 
@@ -318,49 +304,7 @@ def _symbol(fields: Fields, order: KnownOrder) -> str:
 
 def _side(fields: Fields, order: KnownOrder) -> str:
     if "54" in fields:
-        return _coded(fields, "54", "Side", words.SIDES)
+        return coded(fields, "54", "Side", words.SIDES)
     if order.side is None:
         raise ValueError("Side(54) is missing, and the order is not known from before")
     return order.side
-
-
-def _coded(fields: Fields, tag: str, name: str, table: Mapping[str, str]) -> str:
-    code = _required(fields, tag, name)
-    named = table.get(code)
-    if named is None:
-        raise ValueError(f"{name}({tag})={code} is not one that the rules know")
-    return named
-
-
-def _required(fields: Fields, tag: str, name: str) -> str:
-    text = fields.get(tag)
-    if not text:
-        raise ValueError(f"{name}({tag}) is missing")
-    return text
-
-
-def _quantity(fields: Fields, tag: str) -> int | None:
-    text = fields.get(tag)
-    if not text:
-        return None
-    try:
-        return quantity(text)
-    except ValueError as error:
-        raise ValueError(f"tag {tag}: {error}") from None
-
-
-def _price(fields: Fields, tag: str, *, round_off: bool = False) -> int | None:
-    text = fields.get(tag)
-    if not text:
-        return None
-    try:
-        return price(text, round_off=round_off)
-    except ValueError as error:
-        raise ValueError(f"tag {tag}: {error}") from None
-
-
-def _read(reader: Callable[[str], int], tag: str, text: str) -> int:
-    try:
-        return reader(text)
-    except ValueError as error:
-        raise ValueError(f"tag {tag}: {error}") from None

@@ -26,7 +26,8 @@ from config.errors import DecodeError, InvalidRecordError
 from operators.model.events import ExecType
 from operators.stream.records import DeadLetter
 from services.fix.chains import Chain, Chains, Naming, session_of, tokens, user_of
-from services.fix.dialect import Envelope, Fields, Refusal, execution_of, intent_of, poss_resend
+from services.fix.dialect import Envelope, Refusal, execution_of, intent_of
+from services.fix.fields import Fields, poss_resend
 from services.fix.framing import Frame, Rest, frames
 from services.fix.message import Message, parse
 from services.fix.statuses import learn_report, learn_request, shows_lost_replace, status_of_report, status_of_request
