@@ -24,6 +24,7 @@ from config.topics import (
     HEADER_TOPIC,
 )
 from flows.connect import open_codec, open_log, open_schemas
+from services.imports.common import DEAD_LETTER_FLOW
 
 _POSITION = re.compile(r"(?P<topic>.+)-(?P<partition>\d+)-(?P<offset>\d+)")
 
@@ -81,7 +82,7 @@ def list_letters(settings: Settings, flow: str | None, topic: str | None, form: 
 @click.argument("position", metavar="TOPIC-PARTITION-OFFSET")
 @with_settings
 def show(settings: Settings, position: str) -> None:
-    """Print one dead letter: its headers, its key, and its value, decoded if it can be, else in hexadecimal.
+    """Print one dead letter: its headers, its key, and its value: decoded, of a file its text, else in hexadecimal.
 
     It is named by its own position or by that of the failed record, as `list` prints them.
     """
@@ -116,6 +117,8 @@ def _shown_value(settings: Settings, letter: Letter) -> str:
     topic = letter.headers.get(HEADER_TOPIC, "")
     if value is None:
         return "null"
+    if letter.headers.get(HEADER_FLOW) == DEAD_LETTER_FLOW:
+        return repr(value)[2:-1]
     try:
         record = open_codec(settings, [topic]).decode_record(topic, value)
         schema = open_schemas(settings).latest(f"{topic}-value").document

@@ -1,4 +1,4 @@
-"""`orderflow import`: files of real market data become engine statuses and execution reports on the log."""
+"""`orderflow import`: files of real market data, and logs of FIX engines, become records on the log."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from cli.progress import bytes_progress
 from cli.session import with_settings
 from config.errors import UsageError
 from config.settings import Settings
+from config.topics import DEAD_LETTER_TOPIC
 from flows.connect import open_codec, open_log
-from services.imports.common import ACCOUNTS, EXECUTIONS_TOPIC, STATUS_TOPIC
+from services.imports.common import ACCOUNTS, EXECUTIONS_TOPIC, INTENT_TOPIC, STATUS_TOPIC
 
 if TYPE_CHECKING:
     from services.imports.common import Batch
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_FILE_OR_STANDARD_INPUT = click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True)
 _date = click.option("--date", type=click.DateTime(["%Y-%m-%d"]), help="Trade date.  [default: that in the file name]")
 _accounts = click.option(
     "--accounts",
@@ -35,7 +37,7 @@ _venue = click.option("--venue", default="XNAS", show_default=True, help="Market
 
 @click.group(name="import")
 def import_() -> None:
-    """Import market data files, plain or .gz, into orders.status and orders.executions.
+    """Import market data files and FIX logs, plain or .gz, into the topics of orders.
 
     Orders get accounts by a hash of their number. Repeating an import is harmless: the same file gives the same
     records, and order_status knows what it has seen. A summary is printed as one line of JSON.
@@ -76,13 +78,71 @@ def itch(settings: Settings, file: Path, date: datetime | None, accounts: int, v
     _import(settings, file, importer.read(file, day, accounts=accounts, venue=venue))
 
 
-def _import(settings: Settings, file: Path, batches: Iterator[Batch]) -> None:
+@import_.command()
+@click.argument("file", type=_FILE_OR_STANDARD_INPUT)
+@click.option("--account", help="Account of messages without Account(1).  [default: by a hash of the order id]")
+@_accounts
+@click.option("--venue", help="Venue where a message names none.  [default: the counterparty's CompID]")
+@click.option(
+    "--counterparty",
+    "counterparties",
+    multiple=True,
+    help="Only sessions with this CompID; may be repeated. For logs that hold an order's way in and its way out.",
+)
+@click.option("--strict", is_flag=True, help="Messages with a wrong CheckSum or BodyLength become dead letters.")
+@click.option("--order-prefix", default="", help="Before each order id, where ClOrdIDs start anew each day.")
+@click.option("--name", help="Stands for the file in sources and dead letters.  [default: the file's name]")
+@click.option(
+    "--token-key",
+    envvar="ORDERFLOW_TOKEN_KEY",
+    default="",
+    help="Secret that user tokens are made with; variable ORDERFLOW_TOKEN_KEY.",
+)
+@with_settings
+def fix(
+    settings: Settings,
+    file: Path,
+    account: str | None,
+    accounts: int,
+    venue: str | None,
+    counterparties: tuple[str, ...],
+    strict: bool,
+    order_prefix: str,
+    name: str | None,
+    token_key: str,
+) -> None:
+    """Import the log of a FIX engine: FILE, or - for standard input.
+
+    Requests become intents, reports executions, and both the engine's statuses. Fields may be separated by SOH, |, ;
+    or ^A, and anything may stand before a message. What cannot be read becomes a dead letter, see `orderflow dlq`.
+    """
+    from services.fix.chains import Naming
+    from services.imports import fix as importer
+
+    options = importer.Options(
+        name=name,
+        naming=Naming(account=account, accounts=accounts, prefix=order_prefix, venue=venue),
+        counterparties=frozenset(counterparties),
+        strict=strict,
+        token_key=token_key.encode(),
+    )
+    topics = (INTENT_TOPIC, STATUS_TOPIC, EXECUTIONS_TOPIC)
+    _import(settings, file, importer.read(file, options), topics, letters=True)
+
+
+def _import(
+    settings: Settings,
+    file: Path,
+    batches: Iterator[Batch],
+    topics: tuple[str, ...] = (STATUS_TOPIC, EXECUTIONS_TOPIC),
+    *,
+    letters: bool = False,
+) -> None:
     from services.imports.common import write
 
-    topics = (STATUS_TOPIC, EXECUTIONS_TOPIC)
     log = open_log(settings)
     with closing(log.admin()) as admin:
-        missing = sorted(set(topics) - admin.topics().keys())
+        missing = sorted({*topics, *([DEAD_LETTER_TOPIC] if letters else [])} - admin.topics().keys())
     if missing:
         raise UsageError(f"there is no topic {' or '.join(missing)}: run `orderflow topics create`")
     name = settings.application.client_id_of("orderflow", f"import-{file.name}")

@@ -30,7 +30,7 @@ COMMANDS: Final = {
     "run": Entry("cli.run:run", "Run a flow."),
     "query": Entry("cli.query:query", "Ask the views: positions, timelines, dashboard."),
     "simulate": Entry("cli.simulate:simulate", "Run a simulated order engine and venue."),
-    "import": Entry("cli.imports:import_", "Import market data files."),
+    "import": Entry("cli.imports:import_", "Import market data files and FIX logs."),
     "produce": Entry("cli.produce:produce", "Write JSON lines to a topic."),
     "consume": Entry("cli.consume:consume", "Read a topic as JSON lines."),
     "topology": Entry("cli.topology:topology", "Describe and validate flows."),

@@ -7,6 +7,8 @@ execIds. Running an interrupted import again is therefore safe, because order_st
 from __future__ import annotations
 
 import gzip
+import io
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -17,14 +19,21 @@ from typing import IO, Any
 from zoneinfo import ZoneInfo
 
 from broker.contract import Log, Transaction
+from config.topics import DEAD_LETTER_TOPIC
 from operators.codec.codec import Codec
 from operators.model.events import VERSION
+from operators.stream.records import DeadLetter
 from services.records import encode_rows
+from sinks.dead_letters import headers_of
 
+INTENT_TOPIC = "orders.input"
 STATUS_TOPIC = "orders.status"
 EXECUTIONS_TOPIC = "orders.executions"
 ACCOUNTS = 500
 BATCH_MESSAGES = 20_000
+DEAD_LETTER_FLOW = "import"
+"""What dead letters of an import have in place of the flow that gave up."""
+STANDARD_INPUT = Path("-")
 MALFORMED_KEPT = 100
 
 Progress = Callable[[int, int], None]
@@ -43,8 +52,10 @@ class Malformed:
 class Batch:
     """What some thousand messages of a file became, in their order, with the progress after them."""
 
+    intents: list[dict[str, Any]] = field(default_factory=list)
     statuses: list[dict[str, Any]] = field(default_factory=list)
     executions: list[dict[str, Any]] = field(default_factory=list)
+    letters: list[DeadLetter] = field(default_factory=list)
     messages: Counter[str] = field(default_factory=Counter)
     anomalies: Counter[str] = field(default_factory=Counter)
     malformed: list[Malformed] = field(default_factory=list)
@@ -57,8 +68,10 @@ class ImportSummary:
     """Counts of a whole import. `messages` and `anomalies` are by kind; only the first malformed places are kept."""
 
     messages: Counter[str] = field(default_factory=Counter)
+    intents: int = 0
     statuses: int = 0
     executions: int = 0
+    dead_letters: int = 0
     anomalies: Counter[str] = field(default_factory=Counter)
     malformed: int = 0
     malformed_first: list[Malformed] = field(default_factory=list)
@@ -66,8 +79,10 @@ class ImportSummary:
     def add(self, batch: Batch) -> None:
         """Counts one batch."""
         self.messages.update(batch.messages)
+        self.intents += len(batch.intents)
         self.statuses += len(batch.statuses)
         self.executions += len(batch.executions)
+        self.dead_letters += len(batch.letters)
         self.anomalies.update(batch.anomalies)
         self.malformed += len(batch.malformed)
         self.malformed_first.extend(batch.malformed[: MALFORMED_KEPT - len(self.malformed_first)])
@@ -76,7 +91,7 @@ class ImportSummary:
 def write(
     log: Log, codec: Codec, batches: Iterable[Batch], progress: Progress | None = None, *, name: str = "import"
 ) -> ImportSummary:
-    """Writes batches to orders.status and orders.executions, one transaction each; constant memory.
+    """Writes batches to the topics of their records and to the dead letters, one transaction each; constant memory.
 
     `name` is the transactional id: a second import under the same name fences the first. A crash leaves whole
     batches only; repeating the import repeats records that the flows recognise.
@@ -98,45 +113,63 @@ def write(
 
 
 def _write_batch(transaction: Transaction, codec: Codec, batch: Batch) -> None:
-    if not batch.statuses and not batch.executions:
+    topics = ((INTENT_TOPIC, batch.intents), (STATUS_TOPIC, batch.statuses), (EXECUTIONS_TOPIC, batch.executions))
+    if not batch.letters and not any(records for _, records in topics):
         return
     transaction.begin()
-    for topic, records in ((STATUS_TOPIC, batch.statuses), (EXECUTIONS_TOPIC, batch.executions)):
+    for topic, records in topics:
         if records:
             keys = [record["key"].encode() for record in records]
             transaction.send_batch(topic, keys, encode_rows(codec, topic, records))
+    for letter in batch.letters:
+        transaction.send(DEAD_LETTER_TOPIC, letter.key, letter.value, headers=headers_of(letter, DEAD_LETTER_FLOW))
     transaction.commit({})
 
 
 class InputFile:
-    """A plain or gzip file read front to back; knows how many of its bytes on disk are done."""
+    """A plain or gzip file, or standard input (`-`), read front to back; knows how many of its bytes are done."""
 
     def __init__(self, path: Path) -> None:
-        self.bytes_total = path.stat().st_size
-        self._raw: IO[bytes] = path.open("rb")
-        compressed = path.suffix == ".gz"
-        self._content: IO[bytes] | gzip.GzipFile = gzip.GzipFile(fileobj=self._raw) if compressed else self._raw
+        self._standard_input = path == STANDARD_INPUT
+        self._size = 0 if self._standard_input else path.stat().st_size
+        self._raw: IO[bytes] = sys.stdin.buffer if self._standard_input else path.open("rb")
+        self._given = 0
+        self._content: IO[bytes] | gzip.GzipFile = self._raw
+        if self._standard_input:
+            # Shell pipes have no name that says what is in them: a gzip stream begins with these two bytes.
+            buffered = io.BufferedReader(self._raw)  # type: ignore[type-var]  # any readable stream will do
+            self._content = gzip.GzipFile(fileobj=buffered) if buffered.peek(2)[:2] == b"\x1f\x8b" else buffered
+        elif path.suffix == ".gz":
+            self._content = gzip.GzipFile(fileobj=self._raw)
         self.error: str | None = None
 
     @property
     def bytes_done(self) -> int:
-        """Bytes read from disk so far, of `bytes_total`."""
-        return self._raw.tell()
+        """Bytes read from disk so far, of `bytes_total`; of standard input the bytes of content."""
+        return self._given if self._standard_input else self._raw.tell()
+
+    @property
+    def bytes_total(self) -> int:
+        """The file's size; of standard input what has come so far."""
+        return self._given if self._standard_input else self._size
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes of content; empty at the end. A broken gzip stream ends, with the cause in `error`."""
         try:
-            return self._content.read(size)
+            content = self._content.read(size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             self.error = f"compressed data ends or is damaged: {error}"
             return b""
+        self._given += len(content)
+        return content
 
     def __enter__(self) -> InputFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._content.close()
-        self._raw.close()
+        if not self._standard_input:
+            self._content.close()
+            self._raw.close()
 
 
 @dataclass(slots=True)

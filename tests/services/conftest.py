@@ -11,6 +11,7 @@ import pytest
 
 from broker.contract import Log, TopicPartition, TopicSpec
 from broker.embedded import EmbeddedLog
+from config.topics import DEAD_LETTER_TOPIC
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
 from operators.model.events import ExecutionReport, OrderStatusChanged
@@ -29,7 +30,7 @@ Event = tuple[str, dict[str, Any]]
 def log(tmp_path: Path) -> Log:
     log = EmbeddedLog(tmp_path / "log")
     admin = log.admin()
-    admin.create_topics([TopicSpec(topic, 2) for topic in TOPICS])
+    admin.create_topics([TopicSpec(topic, 2) for topic in (*TOPICS, DEAD_LETTER_TOPIC)])
     admin.close()
     return log
 
