@@ -1,36 +1,55 @@
 """Many orders as one table of integers: a row per order, the form in which state is folded, stored and restored.
 
-A stored row is: the stored columns (64-bit each), the hashes of its recent executions, its symbol and venue, its rare
-parts, its recent executions. What would let a row grow with the order's life leaves it in chunks of `RECENT_MAX`
-executions, each stored once beside the row and read again only to confirm a suspected duplicate.
+A stored row is: the stored columns (64-bit each, small ones packed into one), the hashes of its recent executions, its
+benchmarks where it has some, its symbol, venue and time in force, its rare parts, its recent executions. What would let
+a row grow with the order's life leaves it in chunks of `RECENT_MAX` executions, each stored once beside the row and
+read again only to confirm a suspected duplicate, or for a bust or correction.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from itertools import repeat
 from typing import Final, NamedTuple
-from zlib import crc32
 
 import msgspec
 import numpy as np
 
-from operators.model.arrays import Ints, Words
-from operators.model.events import Liquidity, OrdStatus, Side
-from operators.model.orders import FOREVER_MS, Execution, Identity, Order, Position
+from operators.model.arrays import Flags, Ints, Words
+from operators.model.costs import Market
+from operators.model.events import OrdStatus, Side
+from operators.model.executions import Execution, Recall, Split
+from operators.model.lifecycle import COUNTS_AS_NEW, GOOD_TILL, PENDING, Voice
+from operators.model.order_state import FOREVER_MS, Day, Order, Position, VenuePosition
+from operators.model.stored_executions import (
+    entry_of,
+    execution_of,
+    hash_identity,
+    hash_of,
+    identity_bytes,
+    identity_of,
+    split,
+)
 
 NONE: Final = -(2**63)
 """Stands for None in a column whose every other value may occur."""
 RECENT_MAX: Final = 8
 SIDES: Final = tuple(Side)
 STATUSES: Final = tuple(OrdStatus)
-LIQUIDITIES: Final[tuple[str | None, ...]] = (None, *Liquidity)
+VOICES: Final = tuple(
+    Voice(code, pending)
+    for code in (None, *(status for status in STATUSES if status not in COUNTS_AS_NEW | PENDING))
+    for pending in (None, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE)
+)
+"""Every state of a voice by its number, which is part of stored state."""
+VOICE_NUMBERS: Final = {voice: number for number, voice in enumerate(VOICES)}
+GOOD_TILL_NUMBERS: Final = 2
+"""Numbers from 1 up to this one are of times in force that live on after the day."""
 
 
 class Column(IntEnum):
-    """Columns of the table. Those up to EXTRA_BYTES are stored, so their order is part of stored state."""
+    """Columns of the table. Those up to PACKED are stored, so their order is part of stored state."""
 
     EXPIRE_AT_MS = 0
     LAST_EVENT_AT = 1
@@ -41,39 +60,46 @@ class Column(IntEnum):
     TOTAL_FEES = 6
     SEQUENCE = 7
     ARRIVAL_PRICE = 8
-    ENGINE_CODE = 9
-    VENUE_CODE = 10
-    SIDE = 11
-    STATUS_SOURCE = 12
-    STATUS_SEQUENCE = 13
-    EXECUTION_SOURCE = 14
-    EXECUTION_SEQUENCE = 15
-    RECENT = 16
-    CHUNKS = 17
-    EXTRA_BYTES = 18
+    LIMIT_PRICE = 9
+    STATUS_SOURCE = 10
+    STATUS_SEQUENCE = 11
+    EXECUTION_SOURCE = 12
+    EXECUTION_SEQUENCE = 13
+    CUM_REPORTED = 14
+    ANOMALIES = 15
+    CHUNKS = 16
+    EXTRA_BYTES = 17
+    PACKED = 18
     FIRST_HASH = 19
-    SYMBOL = FIRST_HASH + RECENT_MAX
-    VENUE = SYMBOL + 1
+    ENGINE = FIRST_HASH + RECENT_MAX
+    AT_VENUE = ENGINE + 1
+    SIDE = ENGINE + 2
+    RECENT = ENGINE + 3
+    TRADE_DATE = ENGINE + 4
+    SYMBOL = ENGINE + 5
+    VENUE = ENGINE + 6
+    TIME_IN_FORCE = ENGINE + 7
+    DECISION_PRICE = ENGINE + 8
+    MARKET_VOLUME = ENGINE + 9
+    MARKET_TURNOVER = ENGINE + 10
 
 
 STORED: Final = int(Column.FIRST_HASH)
-HASHES: Final = slice(int(Column.FIRST_HASH), int(Column.SYMBOL))
-_WIDTH: Final = int(Column.VENUE) + 1
+HASHES: Final = slice(int(Column.FIRST_HASH), int(Column.ENGINE))
+BENCHMARKS: Final = slice(int(Column.DECISION_PRICE), int(Column.MARKET_TURNOVER) + 1)
+_BENCHMARK_BYTES: Final = 24
+_WIDTH: Final = int(Column.MARKET_TURNOVER) + 1
 _UNKNOWN: Final = np.zeros(_WIDTH, np.int64)
-_UNKNOWN[[Column.LAST_EVENT_AT, Column.ARRIVAL_PRICE]] = NONE
-_UNKNOWN[[Column.ENGINE_CODE, Column.VENUE_CODE, Column.SIDE, Column.EXECUTION_SEQUENCE]] = -1
+_UNKNOWN[[Column.LAST_EVENT_AT, Column.ARRIVAL_PRICE, Column.LIMIT_PRICE, Column.TRADE_DATE]] = NONE
+_UNKNOWN[BENCHMARKS] = NONE
+_UNKNOWN[[Column.SIDE, Column.EXECUTION_SEQUENCE]] = -1
 _UNKNOWN[Column.EXPIRE_AT_MS] = FOREVER_MS
 
-ENTRY_HEAD: Final = np.dtype(
-    [("quantity", "<i8"), ("price", "<i8"), ("liquidity", "u1"), ("trade_date", "<i4"), ("venue", "u1"), ("id", "u1")]
-)
-"""What an execution's entry starts with; then come the venue and the execId, whose lengths are the last two fields."""
-_HEAD: Final = struct.Struct("<qqBiBB")
-HASH_FLAG: Final = 1 << 32
-"""Set in every hash, so that 0 marks a free place."""
-IDENTITY_AT: Final = 17
-"""From here on two entries are equal if and only if they tell of the same execution."""
-
+# The small columns share one of 64 bits. From the lowest bit: 6 of the engine's voice, 6 of the venues', 3 of the side
+# plus one, 4 of the number of recent executions, 1 whether there are benchmarks, 1 whether there is a trade date, and
+# its 32 bits.
+_AT_VENUE_BIT, _SIDE_BIT, _RECENT_BIT, _BENCHMARK_BIT, _DATED_BIT, _DATE_BIT = 6, 12, 15, 19, 20, 21
+_DATE_OFFSET: Final = 2**31
 
 _SEVERAL: Final = -1
 """In place of a chunk's number: executions in several chunks have this hash."""
@@ -95,13 +121,23 @@ class _Extra(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     """The parts of an order that few orders have."""
 
     parent_id: str | None = None
+    is_parent: bool = False
+    day: Day | None = None
     other_statuses_seen: tuple[Position, ...] = ()
-    other_executions_seen: tuple[Position, ...] = ()
+    other_executions_seen: tuple[VenuePosition, ...] = ()
+    superseded: tuple[str, ...] = ()
+    waiting: tuple[Execution, ...] = ()
+    splits: tuple[Split, ...] = ()
+
+    @staticmethod
+    def of(order: Order) -> _Extra:
+        """Those of an order."""
+        return _Extra(*(getattr(order, name) for name in _Extra.__struct_fields__))
 
 
 _NO_EXTRA: Final = _Extra()
 _extra_decoder: Final = msgspec.msgpack.Decoder(_Extra)
-_text_decoder: Final = msgspec.msgpack.Decoder(tuple[str | None, str | None])
+_text_decoder: Final = msgspec.msgpack.Decoder(tuple[str | None, str | None, str | None])
 
 
 class OrderTable:
@@ -117,9 +153,10 @@ class OrderTable:
         """Per row its recent executions, one entry after the other."""
         self.symbols = Words()
         self.venues = Words()
+        self.times_in_force = Words(sorted(GOOD_TILL))
         self._free: list[int] = []
         self._extras: dict[int, _Extra] = {}
-        self._texts: dict[tuple[int, int], bytes] = {}
+        self._texts: dict[tuple[int, int, int], bytes] = {}
         self._moved: dict[int, dict[int, int]] = {}
         self._cut: dict[tuple[int, int], bytes] = {}
 
@@ -170,56 +207,62 @@ class OrderTable:
         width = 8 * (STORED + RECENT_MAX)
         joined = b"".join([value[:width].ljust(width, b"\0") for value in stored])
         loaded = np.frombuffer(joined, np.int64).reshape(len(rows), STORED + RECENT_MAX)
-        recent, extra_bytes = loaded[:, Column.RECENT], loaded[:, Column.EXTRA_BYTES]
-        places = np.zeros((len(rows), 2), np.int64)
-        for i, (row, value) in enumerate(zip(rows, stored, strict=True)):
-            at = 8 * (STORED + int(recent[i]))
+        numbers = _unknown(len(rows))
+        numbers[:, :STORED] = loaded[:, :STORED]
+        has_benchmarks = _unpack(numbers).tolist()
+        recent, extra_bytes = numbers[:, Column.RECENT], numbers[:, Column.EXTRA_BYTES].tolist()
+        # Bytes after the hashes were read as hashes too.
+        numbers[:, HASHES] = np.where(np.arange(RECENT_MAX) < recent[:, None], loaded[:, STORED:], 0)
+        texts = []
+        for i, (row, value, count) in enumerate(zip(rows, stored, recent.tolist(), strict=True)):
+            at = 8 * (STORED + count)
+            if has_benchmarks[i]:
+                numbers[i, BENCHMARKS] = np.frombuffer(value, np.int64, 3, at)
+                at += _BENCHMARK_BYTES
             after_text = at + 2 + int.from_bytes(value[at : at + 2], "little")
-            symbol, venue = _text_decoder.decode(value[at + 2 : after_text])
-            places[i] = self.symbols.number(symbol), self.venues.number(venue)
-            entries_at = after_text + int(extra_bytes[i])
+            texts.append(value[at + 2 : after_text])
+            entries_at = after_text + extra_bytes[i]
             if entries_at > after_text:
                 self._extras[row] = _extra_decoder.decode(value[after_text:entries_at])
             self.entries[row] = value[entries_at:]
-        # Bytes after the hashes were read as hashes too.
-        hashes = np.where(np.arange(RECENT_MAX) < recent[:, None], loaded[:, STORED:], 0)
-        self.numbers[rows] = np.concatenate([loaded[:, :STORED], hashes, places], axis=1)
+        places = {text: self._places(text) for text in set(texts)}
+        numbers[:, Column.SYMBOL : Column.TIME_IN_FORCE + 1] = [places[text] for text in texts]
+        self.numbers[rows] = numbers
+
+    def _places(self, text: bytes) -> tuple[int, int, int]:
+        symbol, venue, time_in_force = _text_decoder.decode(text)
+        return self.symbols.number(symbol), self.venues.number(venue), self.times_in_force.number(time_in_force)
 
     def serialise(self, rows: Ints) -> list[bytes]:
         """The rows as bytes; the first eight are the little-endian EXPIRE_AT_MS."""
         numbers = self.numbers[rows]
+        has_benchmarks = _pack(numbers)
         stored, width = numbers.tobytes(), 8 * _WIDTH
         ends = 8 * (STORED + numbers[:, Column.RECENT]) + np.arange(len(rows)) * width
-        texts, entries, extra = self._texts, self.entries, numbers[:, Column.EXTRA_BYTES].any()
-        places = zip(numbers[:, Column.SYMBOL].tolist(), numbers[:, Column.VENUE].tolist(), strict=True)
+        texts, entries = self._texts, self.entries
+        places = map(tuple, numbers[:, Column.SYMBOL : Column.TIME_IN_FORCE + 1].tolist())
         columns = zip(range(0, len(stored), width), ends.tolist(), places, rows.tolist(), strict=True)
-        if extra:
+        if numbers[:, Column.EXTRA_BYTES].any() or has_benchmarks.any():
+            benchmarks = [numbers[i, BENCHMARKS].tobytes() if has else b"" for i, has in enumerate(has_benchmarks)]
             return [
-                stored[start:end] + (texts.get(place) or self._text(place)) + self._extra(row) + entries[row]
-                for start, end, place, row in columns
+                stored[start:end] + more + (texts.get(place) or self._text(place)) + self._extra(row) + entries[row]
+                for (start, end, place, row), more in zip(columns, benchmarks, strict=True)
             ]
         return [
             stored[start:end] + (texts.get(place) or self._text(place)) + entries[row]
             for start, end, place, row in columns
         ]
 
-    def _text(self, place: tuple[int, int]) -> bytes:
-        symbol, venue = place
-        encoded = msgspec.msgpack.encode((self.symbols.values[symbol], self.venues.values[venue]))
+    def _text(self, place: tuple[int, int, int]) -> bytes:
+        symbol, venue, time_in_force = place
+        words = self.symbols.values[symbol], self.venues.values[venue], self.times_in_force.values[time_in_force]
+        encoded = msgspec.msgpack.encode(words)
         text = self._texts[place] = len(encoded).to_bytes(2, "little") + encoded
         return text
 
     def _extra(self, row: int) -> bytes:
         extra = self._extras.get(row)
         return msgspec.msgpack.encode(extra) if extra is not None else b""
-
-    def parent(self, row: int) -> str | None:
-        """The parent of a row's order."""
-        return self._extras.get(row, _NO_EXTRA).parent_id
-
-    def set_parent(self, row: int, parent_id: str) -> None:
-        """Notes the parent of a row's order."""
-        self._set_extra(row, msgspec.structs.replace(self._extras.get(row, _NO_EXTRA), parent_id=parent_id))
 
     def _set_extra(self, row: int, extra: _Extra) -> None:
         if extra == _NO_EXTRA:
@@ -235,34 +278,48 @@ class OrderTable:
         if n[Column.LAST_EVENT_AT] == NONE:
             return None
         extra = self._extras.get(row, _NO_EXTRA)
+        volume, turnover = n[Column.MARKET_VOLUME], n[Column.MARKET_TURNOVER]
+        statuses, executions = n[Column.STATUS_SOURCE], n[Column.EXECUTION_SOURCE]
         return Order(
             key=self.keys[row].decode(),
             symbol=self.symbols.values[n[Column.SYMBOL]] or "",
             side=SIDES[n[Column.SIDE]],
             quantity=n[Column.QUANTITY],
+            limit_price=_optional(n[Column.LIMIT_PRICE]),
+            time_in_force=self.times_in_force.values[n[Column.TIME_IN_FORCE]],
             venue=self.venues.values[n[Column.VENUE]],
             parent_id=extra.parent_id,
-            arrival_price=None if n[Column.ARRIVAL_PRICE] == NONE else n[Column.ARRIVAL_PRICE],
-            engine_code=_status(n[Column.ENGINE_CODE]),
-            venue_code=_status(n[Column.VENUE_CODE]),
+            is_parent=extra.is_parent,
+            arrival_price=_optional(n[Column.ARRIVAL_PRICE]),
+            decision_price=_optional(n[Column.DECISION_PRICE]),
+            accepted_at=None if volume == NONE else Market(volume, turnover),
+            engine=VOICES[n[Column.ENGINE]],
+            at_venue=VOICES[n[Column.AT_VENUE]],
             filled=n[Column.FILLED],
             notional=n[Column.NOTIONAL],
             commission=n[Column.COMMISSION],
             total_fees=n[Column.TOTAL_FEES],
+            trade_date=_optional(n[Column.TRADE_DATE]),
+            day=extra.day,
             sequence=n[Column.SEQUENCE],
+            anomalies=n[Column.ANOMALIES],
             last_event_at=n[Column.LAST_EVENT_AT],
-            statuses_seen=_position(n[Column.STATUS_SOURCE], n[Column.STATUS_SEQUENCE]),
-            executions_seen=_position(n[Column.EXECUTION_SOURCE], n[Column.EXECUTION_SEQUENCE]),
+            statuses_seen=Position(statuses, n[Column.STATUS_SEQUENCE]) if statuses else None,
+            executions_seen=VenuePosition(executions, n[Column.EXECUTION_SEQUENCE], n[Column.CUM_REPORTED])
+            if executions
+            else None,
             other_statuses_seen=extra.other_statuses_seen,
             other_executions_seen=extra.other_executions_seen,
+            superseded=extra.superseded,
+            waiting=extra.waiting,
+            splits=extra.splits,
             executions=tuple(execution_of(entry) for entry in split(self.entries[row])),
         )
 
     def store(self, row: int, order: Order, expire_at_ms: int) -> None:
         """Writes an order that was seen as an object back into its row."""
         n = self.numbers[row]
-        statuses, executions = order.statuses_seen or (0, 0), order.executions_seen or (0, -1)
-        n[: Column.RECENT] = (
+        n[: Column.CHUNKS] = (
             expire_at_ms,
             order.last_event_at,
             order.quantity,
@@ -271,15 +328,25 @@ class OrderTable:
             order.commission,
             order.total_fees,
             order.sequence,
-            NONE if order.arrival_price is None else order.arrival_price,
-            -1 if order.engine_code is None else STATUSES.index(order.engine_code),
-            -1 if order.venue_code is None else STATUSES.index(order.venue_code),
-            SIDES.index(Side(order.side)),
-            *statuses,
-            *executions,
+            _number(order.arrival_price),
+            _number(order.limit_price),
+            *(order.statuses_seen or (0, 0)),
+            *(order.executions_seen or (0, -1, 0)),
+            order.anomalies,
         )
-        n[Column.SYMBOL], n[Column.VENUE] = self.symbols.number(order.symbol), self.venues.number(order.venue)
-        self._set_extra(row, _Extra(order.parent_id, order.other_statuses_seen, order.other_executions_seen))
+        n[Column.ENGINE :] = (
+            VOICE_NUMBERS[order.engine],
+            VOICE_NUMBERS[order.at_venue],
+            SIDES.index(Side(order.side)),
+            n[Column.RECENT],
+            _number(order.trade_date),
+            self.symbols.number(order.symbol),
+            self.venues.number(order.venue),
+            self.times_in_force.number(order.time_in_force),
+            _number(order.decision_price),
+            *(order.accepted_at or (NONE, NONE)),
+        )
+        self._set_extra(row, _Extra.of(order))
         self.set_entries(row, [entry_of(execution) for execution in order.executions])
 
     def set_entries(self, row: int, entries: list[bytes]) -> None:
@@ -314,27 +381,36 @@ class OrderTable:
                 _note(moved, np.frombuffer(chunk, np.int64, RECENT_MAX).tolist(), number)
         return moved
 
-    def counted(self, row: int, identity: bytes) -> bool:
-        """Whether an execution was counted before, by the identity part of its entry."""
-        return any(entry[IDENTITY_AT:] == identity for entry in split(self.entries[row])) or self._left(row, identity)
+    def named(self, row: int, identity: bytes) -> list[bytes]:
+        """The entries of an order's executions of an identity, by the identity part of their entries."""
+        recent = [entry for entry in split(self.entries[row]) if identity_of(entry) == identity]
+        return self._left(row, identity) + recent
 
-    def recall(self, row: int) -> Callable[[Identity], bool]:
+    def recall(self, row: int) -> Recall:
         """Answers for the executions that left the row."""
-        return lambda identity: self._left(row, identity_bytes(identity))
-
-    def _left(self, row: int, identity: bytes) -> bool:
-        if not self.numbers[row, Column.CHUNKS]:
-            return False
-        number = self.moved(row).get(hash_identity(identity))
-        if number is None:
-            return False
-        numbers = range(int(self.numbers[row, Column.CHUNKS])) if number == _SEVERAL else (number,)
-        return any(
-            entry[IDENTITY_AT:] == identity for n in numbers for entry in split(self._chunk(row, n)[8 * RECENT_MAX :])
+        return Recall(
+            lambda identity: [execution_of(entry) for entry in self._left(row, identity_bytes(identity))],
+            lambda: [execution_of(entry) for entry in self._all_left(row)],
         )
 
-    def _chunk(self, row: int, number: int) -> bytes:
-        return self._cut.get((row, number)) or self._load_chunks(self.keys[row], [number])[0]
+    def _left(self, row: int, identity: bytes) -> list[bytes]:
+        if not self.numbers[row, Column.CHUNKS]:
+            return []
+        number = self.moved(row).get(hash_identity(identity))
+        if number is None:
+            return []
+        numbers = range(int(self.numbers[row, Column.CHUNKS])) if number == _SEVERAL else (number,)
+        return [entry for entry in self._in_chunks(row, numbers) if identity_of(entry) == identity]
+
+    def _all_left(self, row: int) -> list[bytes]:
+        return self._in_chunks(row, range(int(self.numbers[row, Column.CHUNKS])))
+
+    def _in_chunks(self, row: int, numbers: Sequence[int]) -> list[bytes]:
+        """The entries of some chunks, those that were cut but not yet stored included."""
+        stored = [number for number in numbers if (row, number) not in self._cut]
+        loaded = dict(zip(stored, self._load_chunks(self.keys[row], stored), strict=True)) if stored else {}
+        chunks = (self._cut.get((row, number)) or loaded[number] for number in numbers)
+        return [entry for chunk in chunks for entry in split(chunk[8 * RECENT_MAX :])]
 
 
 def chunk_count(stored: bytes) -> int:
@@ -342,45 +418,33 @@ def chunk_count(stored: bytes) -> int:
     return int.from_bytes(stored[8 * Column.CHUNKS : 8 * Column.CHUNKS + 8], "little")
 
 
-def entry_of(execution: Execution) -> bytes:
-    """An execution as stored."""
-    venue, exec_id = execution.venue.encode(), execution.exec_id.encode()
-    liquidity = LIQUIDITIES.index(execution.liquidity)
-    sizes = (len(venue), len(exec_id))
-    head = _HEAD.pack(execution.quantity, execution.price, liquidity, execution.trade_date, *sizes)
-    return head + venue + exec_id
+def _pack(numbers: Ints) -> Flags:
+    """Puts the small columns into their one, in place; whether each row has benchmarks."""
+    has_benchmarks: Flags = (numbers[:, BENCHMARKS] != NONE).any(axis=1)
+    date = numbers[:, Column.TRADE_DATE]
+    dated = date != NONE
+    numbers[:, Column.PACKED] = (
+        numbers[:, Column.ENGINE]
+        | numbers[:, Column.AT_VENUE] << _AT_VENUE_BIT
+        | (numbers[:, Column.SIDE] + 1) << _SIDE_BIT
+        | numbers[:, Column.RECENT] << _RECENT_BIT
+        | has_benchmarks.astype(np.int64) << _BENCHMARK_BIT
+        | dated.astype(np.int64) << _DATED_BIT
+        | np.where(dated, date + _DATE_OFFSET, 0) << _DATE_BIT
+    )
+    return has_benchmarks
 
 
-def execution_of(entry: bytes) -> Execution:
-    """A stored execution."""
-    quantity, price, liquidity, trade_date, venue_bytes, _ = _HEAD.unpack_from(entry)
-    exec_id_at = _HEAD.size + venue_bytes
-    venue, exec_id = entry[_HEAD.size : exec_id_at].decode(), entry[exec_id_at:].decode()
-    return Execution(venue, trade_date, exec_id, quantity, price, LIQUIDITIES[liquidity])
-
-
-def identity_bytes(identity: Identity) -> bytes:
-    """The identity part of an entry."""
-    return entry_of(Execution(*identity, quantity=0, price=0, liquidity=None))[IDENTITY_AT:]
-
-
-def hash_of(entry: bytes) -> int:
-    """A number that differs for most executions and is equal for equal ones."""
-    return hash_identity(entry[IDENTITY_AT:])
-
-
-def hash_identity(identity: bytes) -> int:
-    """The hash of the identity part of an entry."""
-    return crc32(identity) | HASH_FLAG
-
-
-def split(entries: bytes) -> Iterator[bytes]:
-    """The single entries."""
-    at, size = 0, _HEAD.size
-    while at < len(entries):
-        end = at + size + entries[at + size - 2] + entries[at + size - 1]
-        yield entries[at:end]
-        at = end
+def _unpack(numbers: Ints) -> Flags:
+    """Sets the small columns from their one, in place; whether each row has benchmarks."""
+    packed = numbers[:, Column.PACKED]
+    numbers[:, Column.ENGINE] = packed & 63
+    numbers[:, Column.AT_VENUE] = packed >> _AT_VENUE_BIT & 63
+    numbers[:, Column.SIDE] = (packed >> _SIDE_BIT & 7) - 1
+    numbers[:, Column.RECENT] = packed >> _RECENT_BIT & 15
+    dated = (packed >> _DATED_BIT & 1).astype(np.bool_)
+    numbers[:, Column.TRADE_DATE] = np.where(dated, (packed >> _DATE_BIT) - _DATE_OFFSET, NONE)
+    return (packed >> _BENCHMARK_BIT & 1).astype(np.bool_)
 
 
 def _unknown(count: int) -> Ints:
@@ -394,9 +458,9 @@ def _note(moved: dict[int, int], hashes: Iterable[int], number: int) -> None:
         moved[value] = number if moved.get(value, number) == number else _SEVERAL
 
 
-def _status(number: int) -> OrdStatus | None:
-    return STATUSES[number] if number >= 0 else None
+def _optional(number: int) -> int | None:
+    return None if number == NONE else number
 
 
-def _position(source: int, sequence: int) -> Position | None:
-    return Position(source, sequence) if source else None
+def _number(value: int | None) -> int:
+    return NONE if value is None else value

@@ -16,7 +16,8 @@ from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
 from operators.model.events import ExecutionReport, OrderStatusChanged
 from operators.model.fees import FeeSchedule, parse_schedule
-from operators.model.orders import Context, Order, on_execution, on_status
+from operators.model.order_state import Context, Order
+from operators.model.orders import on_execution, on_status
 from services.truth_fees import FeeTable
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -24,7 +24,7 @@ from operators.model.costs import (
     slippages_bps,
 )
 from operators.model.events import Side
-from operators.model.order_columns import ENRICHED
+from operators.model.order_schemas import ENRICHED
 
 DOLLAR = 1_000_000
 

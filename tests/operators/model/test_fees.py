@@ -22,7 +22,7 @@ from operators.model.fees import (
     fees_of_trade,
     parse_schedule,
 )
-from operators.model.order_table import LIQUIDITIES
+from operators.model.stored_executions import LIQUIDITIES
 
 ROOT = Path(__file__).resolve().parents[3]
 EQUITIES = ROOT / "config" / "fees" / "us_equities.yaml"
