@@ -106,6 +106,9 @@ def _on_take_back(
         anomalies += _overfill(after)
     if not late:
         anomalies += mismatches(after, event)
+    fees = tuple(fee for fee in fees if fee.amount)
+    if (trade.quantity, trade.notional, fees) == (quantity, notional, ()):  # corrected to what it was
+        return finish(before, after, cause, anomalies, context)
     change = Change(
         exec_id=settled.applied[-1].exec_id,
         quantity=trade.quantity - quantity,

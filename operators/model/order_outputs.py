@@ -83,6 +83,9 @@ def finish(
     before: Order, after: Order, cause: Cause, anomalies: list[Noted], context: Context, change: Change | None = None
 ) -> Step:
     """The step from one state to another: what is to be sent, and the sequences moved on by it."""
+    if after.code is None and before.code is not None:
+        # All that was known of it is taken back, so it is as it was when a venue first took it.
+        after = msgspec.structs.replace(after, at_venue=after.at_venue.says(OrdStatus.NEW))
     if change is None and after.dead and not before.dead and after.decision_price is not None:
         change = Change(exec_type=str(after.engine.code if after.engine.dead else after.at_venue.code))
     outputs: list[Output] = []
@@ -209,8 +212,8 @@ def _market(cause: Cause) -> Market | None:
 
 def _family_changes(before: Order, after: Order, cause: Cause) -> list[Output]:
     """What the parent must know; two changes if the order was given to another parent."""
-    own = order_of(after.key) if after.is_parent else after.parent_id
-    told_before = order_of(before.key) if before.is_parent else before.parent_id
+    own = order_of(after.key) if after.is_parent else after.parent_id or None
+    told_before = order_of(before.key) if before.is_parent else before.parent_id or None
     changes: list[Output] = []
     if told_before is not None and told_before != own:
         changes.append(_family_change(after, cause, told_before, _NO_SHARE.minus(_share(before)), None))
@@ -226,7 +229,7 @@ def _share(order: Order) -> Share:
     """What an order contributes to its parent, or to itself where it is the parent."""
     if order.is_parent:
         return Share(filled=order.filled, notional=order.notional)
-    if order.parent_id is None:
+    if not order.parent_id:
         return _NO_SHARE
     ended = {voice.code for voice in (order.engine, order.at_venue) if voice.dead}
     rejected, expired = ended == {OrdStatus.REJECTED}, ended == {OrdStatus.EXPIRED}
