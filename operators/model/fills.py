@@ -13,8 +13,9 @@ import pyarrow.compute as pc
 from operators.model.arrays import Array, Flags, Ints, RecordBatch, byte_lengths, none_valid
 from operators.model.fee_columns import FillRates
 from operators.model.order_columns import ExecutionColumns, order_ids
+from operators.model.order_layout import HASHES, Column
 from operators.model.order_state import Context
-from operators.model.order_table import HASHES, Column, OrderTable
+from operators.model.order_table import OrderTable
 from operators.model.stored_executions import CONTENT_END, ENTRY_HEAD, HASH_FLAG, IDENTITY_AT
 
 _PRODUCT_MAX: Final = 2.0**62

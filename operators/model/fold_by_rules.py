@@ -13,9 +13,10 @@ from config.errors import InvalidRecordError
 from operators.model.arrays import Ints, RecordBatch
 from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusChanged
 from operators.model.folded import Folded
+from operators.model.order_layout import RECENT_MAX
 from operators.model.order_schemas import CONSOLIDATED, ENRICHED
 from operators.model.order_state import FOREVER_MS, Context, Order, Step, expire_at_ms
-from operators.model.order_table import RECENT_MAX, OrderTable
+from operators.model.order_table import OrderTable
 from operators.model.parents import FamilyChange
 
 E = TypeVar("E", OrderStatusChanged, ExecutionReport)

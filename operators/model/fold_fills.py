@@ -13,8 +13,9 @@ from operators.model.fee_columns import fee_lists
 from operators.model.fills import Fills
 from operators.model.folded import Folded, close
 from operators.model.order_columns import inactive, open_quantities, shown_codes
+from operators.model.order_layout import NONE, RECENT_MAX, SIDES, Column
 from operators.model.order_state import AnomalyKind, Context
-from operators.model.order_table import NONE, RECENT_MAX, SIDES, Column, OrderTable
+from operators.model.order_table import OrderTable
 from operators.model.output_columns import FillView, OrderView, consolidated_batch, enriched_batch, passed_on
 from operators.model.stored_executions import split
 

@@ -11,8 +11,9 @@ from operators.model.arrays import Array, Flags, Groups, Ints, RecordBatch
 from operators.model.folded import Folded, close
 from operators.model.lifecycle import ANSWERS, FINAL, TRANSITIONS
 from operators.model.order_columns import IS_PENDING, StatusColumns, open_quantities, shown_codes
+from operators.model.order_layout import NONE, STATUSES, VOICE_NUMBERS, VOICES, Column
 from operators.model.order_state import Context
-from operators.model.order_table import NONE, STATUSES, VOICE_NUMBERS, VOICES, Column, OrderTable
+from operators.model.order_table import OrderTable
 from operators.model.output_columns import OrderView, cl_ord_ids, consolidated_batch, passed_on
 
 # By number of a status, and of a voice.

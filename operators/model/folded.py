@@ -10,9 +10,10 @@ from config.errors import InvalidRecordError
 from operators.model.arrays import Groups, Ints, RecordBatch
 from operators.model.events import OrderAnomaly
 from operators.model.order_columns import inactive
+from operators.model.order_layout import Column
 from operators.model.order_schemas import NO_CONSOLIDATED, NO_ENRICHED
 from operators.model.order_state import FOREVER_MS, Context
-from operators.model.order_table import Chunk, Column
+from operators.model.order_table import Chunk
 from operators.model.parents import FamilyChange
 
 

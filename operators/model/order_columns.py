@@ -23,9 +23,10 @@ from operators.model.arrays import (
 from operators.model.events import ExecType
 from operators.model.lifecycle import PENDING, consolidated_code, is_inactive
 from operators.model.order_checks import TEXT_BYTES_MAX
+from operators.model.order_layout import GOOD_TILL_NUMBERS, NONE, SIDES, STATUSES, VOICES
 from operators.model.order_schemas import MARKET_TYPE, TEXT
 from operators.model.order_state import source_id
-from operators.model.order_table import GOOD_TILL_NUMBERS, NONE, SIDES, STATUSES, VOICES, OrderTable
+from operators.model.order_table import OrderTable
 from operators.model.stored_executions import LIQUIDITIES
 
 _SIDE_NUMBERS: Final = {side.value: number for number, side in enumerate(SIDES)}

@@ -9,19 +9,36 @@ read again only to confirm a suspected duplicate, or for a bust or correction.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from enum import IntEnum
 from itertools import repeat
 from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
 
-from operators.model.arrays import Flags, Ints, Words
+from operators.model.arrays import Ints, Words
 from operators.model.costs import Market
-from operators.model.events import OrdStatus, Side
-from operators.model.executions import Execution, Recall, Split
-from operators.model.lifecycle import COUNTS_AS_NEW, GOOD_TILL, PENDING, Voice
-from operators.model.order_state import FOREVER_MS, Day, Order, Position, VenuePosition
+from operators.model.events import Side
+from operators.model.executions import Recall
+from operators.model.lifecycle import GOOD_TILL
+from operators.model.order_layout import (
+    BENCHMARK_BYTES,
+    BENCHMARKS,
+    HASHES,
+    NONE,
+    RECENT_MAX,
+    SIDES,
+    STORED,
+    UNKNOWN,
+    VOICE_NUMBERS,
+    VOICES,
+    WIDTH,
+    Column,
+    Extra,
+    pack,
+    unknown,
+    unpack,
+)
+from operators.model.order_state import Order, Position, VenuePosition
 from operators.model.stored_executions import (
     entry_of,
     execution_of,
@@ -31,75 +48,6 @@ from operators.model.stored_executions import (
     identity_of,
     split,
 )
-
-NONE: Final = -(2**63)
-"""Stands for None in a column whose every other value may occur."""
-RECENT_MAX: Final = 8
-SIDES: Final = tuple(Side)
-STATUSES: Final = tuple(OrdStatus)
-VOICES: Final = tuple(
-    Voice(code, pending)
-    for code in (None, *(status for status in STATUSES if status not in COUNTS_AS_NEW | PENDING))
-    for pending in (None, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE)
-)
-"""Every state of a voice by its number, which is part of stored state."""
-VOICE_NUMBERS: Final = {voice: number for number, voice in enumerate(VOICES)}
-GOOD_TILL_NUMBERS: Final = 2
-"""Numbers from 1 up to this one are of times in force that live on after the day."""
-
-
-class Column(IntEnum):
-    """Columns of the table. Those up to PACKED are stored, so their order is part of stored state."""
-
-    EXPIRE_AT_MS = 0
-    LAST_EVENT_AT = 1
-    QUANTITY = 2
-    FILLED = 3
-    NOTIONAL = 4
-    COMMISSION = 5
-    TOTAL_FEES = 6
-    SEQUENCE = 7
-    ARRIVAL_PRICE = 8
-    LIMIT_PRICE = 9
-    STATUS_SOURCE = 10
-    STATUS_SEQUENCE = 11
-    EXECUTION_SOURCE = 12
-    EXECUTION_SEQUENCE = 13
-    CUM_REPORTED = 14
-    ANOMALIES = 15
-    CHUNKS = 16
-    EXTRA_BYTES = 17
-    PACKED = 18
-    FIRST_HASH = 19
-    ENGINE = FIRST_HASH + RECENT_MAX
-    AT_VENUE = ENGINE + 1
-    SIDE = ENGINE + 2
-    RECENT = ENGINE + 3
-    TRADE_DATE = ENGINE + 4
-    SYMBOL = ENGINE + 5
-    VENUE = ENGINE + 6
-    TIME_IN_FORCE = ENGINE + 7
-    DECISION_PRICE = ENGINE + 8
-    MARKET_VOLUME = ENGINE + 9
-    MARKET_TURNOVER = ENGINE + 10
-
-
-STORED: Final = int(Column.FIRST_HASH)
-HASHES: Final = slice(int(Column.FIRST_HASH), int(Column.ENGINE))
-BENCHMARKS: Final = slice(int(Column.DECISION_PRICE), int(Column.MARKET_TURNOVER) + 1)
-_BENCHMARK_BYTES: Final = 24
-_WIDTH: Final = int(Column.MARKET_TURNOVER) + 1
-_UNKNOWN: Final = np.zeros(_WIDTH, np.int64)
-_UNKNOWN[[Column.LAST_EVENT_AT, Column.ARRIVAL_PRICE, Column.LIMIT_PRICE, Column.TRADE_DATE]] = NONE
-_UNKNOWN[BENCHMARKS] = NONE
-_UNKNOWN[[Column.SIDE, Column.EXECUTION_SEQUENCE]] = -1
-_UNKNOWN[Column.EXPIRE_AT_MS] = FOREVER_MS
-
-# The small columns share one of 64 bits. From the lowest bit: 6 of the engine's voice, 6 of the venues', 3 of the side
-# plus one, 4 of the number of recent executions, 1 whether there are benchmarks, 1 whether there is a trade date, and
-# its 32 bits.
-_AT_VENUE_BIT, _SIDE_BIT, _RECENT_BIT, _BENCHMARK_BIT, _DATED_BIT, _DATE_BIT = 6, 12, 15, 19, 20, 21
-_DATE_OFFSET: Final = 2**31
 
 _SEVERAL: Final = -1
 """In place of a chunk's number: executions in several chunks have this hash."""
@@ -117,26 +65,8 @@ LoadChunks = Callable[[bytes, Sequence[int]], Sequence[bytes]]
 """Reads chunks of an order by their numbers, those that were handed out but not yet stored included."""
 
 
-class _Extra(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
-    """The parts of an order that few orders have."""
-
-    parent_id: str | None = None
-    is_parent: bool = False
-    day: Day | None = None
-    other_statuses_seen: tuple[Position, ...] = ()
-    other_executions_seen: tuple[VenuePosition, ...] = ()
-    superseded: tuple[str, ...] = ()
-    waiting: tuple[Execution, ...] = ()
-    splits: tuple[Split, ...] = ()
-
-    @staticmethod
-    def of(order: Order) -> _Extra:
-        """Those of an order."""
-        return _Extra(*(getattr(order, name) for name in _Extra.__struct_fields__))
-
-
-_NO_EXTRA: Final = _Extra()
-_extra_decoder: Final = msgspec.msgpack.Decoder(_Extra)
+_NO_EXTRA: Final = Extra()
+_extra_decoder: Final = msgspec.msgpack.Decoder(Extra)
 _text_decoder: Final = msgspec.msgpack.Decoder(tuple[str | None, str | None, str | None])
 
 
@@ -147,7 +77,7 @@ class OrderTable:
         self._load_chunks = load_chunks
         self.index: dict[bytes, int] = {}
         self.keys: list[bytes] = []
-        self.numbers = _unknown(capacity)
+        self.numbers = unknown(capacity)
         self.last_used = np.zeros(capacity, np.int64)
         self.entries: list[bytes] = []
         """Per row its recent executions, one entry after the other."""
@@ -155,7 +85,7 @@ class OrderTable:
         self.venues = Words()
         self.times_in_force = Words(sorted(GOOD_TILL))
         self._free: list[int] = []
-        self._extras: dict[int, _Extra] = {}
+        self._extras: dict[int, Extra] = {}
         self._texts: dict[tuple[int, int, int], bytes] = {}
         self._moved: dict[int, dict[int, int]] = {}
         self._cut: dict[tuple[int, int], bytes] = {}
@@ -180,7 +110,7 @@ class OrderTable:
             self.keys.append(key)
             self.entries.append(b"")
             if row >= len(self.numbers):
-                self.numbers = np.concatenate([self.numbers, _unknown(len(self.numbers))])
+                self.numbers = np.concatenate([self.numbers, unknown(len(self.numbers))])
                 self.last_used = np.concatenate([self.last_used, np.zeros_like(self.last_used)])
         self.index[key] = row
         return row
@@ -195,7 +125,7 @@ class OrderTable:
             self._extras.pop(row, None)
             self._moved.pop(row, None)
         self._free += gone
-        self.numbers[gone] = _UNKNOWN
+        self.numbers[gone] = UNKNOWN
         self.last_used[gone] = 0
 
     def put(self, row: int, stored: bytes) -> None:
@@ -207,9 +137,9 @@ class OrderTable:
         width = 8 * (STORED + RECENT_MAX)
         joined = b"".join([value[:width].ljust(width, b"\0") for value in stored])
         loaded = np.frombuffer(joined, np.int64).reshape(len(rows), STORED + RECENT_MAX)
-        numbers = _unknown(len(rows))
+        numbers = unknown(len(rows))
         numbers[:, :STORED] = loaded[:, :STORED]
-        has_benchmarks = _unpack(numbers).tolist()
+        has_benchmarks = unpack(numbers).tolist()
         recent, extra_bytes = numbers[:, Column.RECENT], numbers[:, Column.EXTRA_BYTES].tolist()
         # Bytes after the hashes were read as hashes too.
         numbers[:, HASHES] = np.where(np.arange(RECENT_MAX) < recent[:, None], loaded[:, STORED:], 0)
@@ -218,7 +148,7 @@ class OrderTable:
             at = 8 * (STORED + count)
             if has_benchmarks[i]:
                 numbers[i, BENCHMARKS] = np.frombuffer(value, np.int64, 3, at)
-                at += _BENCHMARK_BYTES
+                at += BENCHMARK_BYTES
             after_text = at + 2 + int.from_bytes(value[at : at + 2], "little")
             texts.append(value[at + 2 : after_text])
             entries_at = after_text + extra_bytes[i]
@@ -236,11 +166,12 @@ class OrderTable:
     def serialise(self, rows: Ints) -> list[bytes]:
         """The rows as bytes; the first eight are the little-endian EXPIRE_AT_MS."""
         numbers = self.numbers[rows]
-        has_benchmarks = _pack(numbers)
-        stored, width = numbers.tobytes(), 8 * _WIDTH
+        has_benchmarks = pack(numbers)
+        stored, width = numbers.tobytes(), 8 * WIDTH
         ends = 8 * (STORED + numbers[:, Column.RECENT]) + np.arange(len(rows)) * width
         texts, entries = self._texts, self.entries
-        places = map(tuple, numbers[:, Column.SYMBOL : Column.TIME_IN_FORCE + 1].tolist())
+        words = (Column.SYMBOL, Column.VENUE, Column.TIME_IN_FORCE)
+        places = zip(*(numbers[:, column].tolist() for column in words), strict=True)
         columns = zip(range(0, len(stored), width), ends.tolist(), places, rows.tolist(), strict=True)
         if numbers[:, Column.EXTRA_BYTES].any() or has_benchmarks.any():
             benchmarks = [numbers[i, BENCHMARKS].tobytes() if has else b"" for i, has in enumerate(has_benchmarks)]
@@ -264,7 +195,7 @@ class OrderTable:
         extra = self._extras.get(row)
         return msgspec.msgpack.encode(extra) if extra is not None else b""
 
-    def _set_extra(self, row: int, extra: _Extra) -> None:
+    def _set_extra(self, row: int, extra: Extra) -> None:
         if extra == _NO_EXTRA:
             self._extras.pop(row, None)
             self.numbers[row, Column.EXTRA_BYTES] = 0
@@ -346,7 +277,7 @@ class OrderTable:
             _number(order.decision_price),
             *(order.accepted_at or (NONE, NONE)),
         )
-        self._set_extra(row, _Extra.of(order))
+        self._set_extra(row, Extra.of(order))
         self.set_entries(row, [entry_of(execution) for execution in order.executions])
 
     def set_entries(self, row: int, entries: list[bytes]) -> None:
@@ -416,41 +347,6 @@ class OrderTable:
 def chunk_count(stored: bytes) -> int:
     """How many chunks lie beside a stored row."""
     return int.from_bytes(stored[8 * Column.CHUNKS : 8 * Column.CHUNKS + 8], "little")
-
-
-def _pack(numbers: Ints) -> Flags:
-    """Puts the small columns into their one, in place; whether each row has benchmarks."""
-    has_benchmarks: Flags = (numbers[:, BENCHMARKS] != NONE).any(axis=1)
-    date = numbers[:, Column.TRADE_DATE]
-    dated = date != NONE
-    numbers[:, Column.PACKED] = (
-        numbers[:, Column.ENGINE]
-        | numbers[:, Column.AT_VENUE] << _AT_VENUE_BIT
-        | (numbers[:, Column.SIDE] + 1) << _SIDE_BIT
-        | numbers[:, Column.RECENT] << _RECENT_BIT
-        | has_benchmarks.astype(np.int64) << _BENCHMARK_BIT
-        | dated.astype(np.int64) << _DATED_BIT
-        | np.where(dated, date + _DATE_OFFSET, 0) << _DATE_BIT
-    )
-    return has_benchmarks
-
-
-def _unpack(numbers: Ints) -> Flags:
-    """Sets the small columns from their one, in place; whether each row has benchmarks."""
-    packed = numbers[:, Column.PACKED]
-    numbers[:, Column.ENGINE] = packed & 63
-    numbers[:, Column.AT_VENUE] = packed >> _AT_VENUE_BIT & 63
-    numbers[:, Column.SIDE] = (packed >> _SIDE_BIT & 7) - 1
-    numbers[:, Column.RECENT] = packed >> _RECENT_BIT & 15
-    dated = (packed >> _DATED_BIT & 1).astype(np.bool_)
-    numbers[:, Column.TRADE_DATE] = np.where(dated, (packed >> _DATE_BIT) - _DATE_OFFSET, NONE)
-    return (packed >> _BENCHMARK_BIT & 1).astype(np.bool_)
-
-
-def _unknown(count: int) -> Ints:
-    rows = np.empty((count, _WIDTH), np.int64)
-    rows[:] = _UNKNOWN
-    return rows
 
 
 def _note(moved: dict[int, int], hashes: Iterable[int], number: int) -> None:

@@ -12,6 +12,7 @@ from operators.model.arrays import Array, Flags, Ints, RecordBatch, optional
 from operators.model.costs import implementation_shortfalls, interval_vwaps, side_signs, slippages_bps
 from operators.model.events import VERSION, EventType
 from operators.model.order_columns import MarketColumns
+from operators.model.order_layout import NONE, SIDES, STATUSES
 from operators.model.order_schemas import (
     CONSOLIDATED,
     DAY_TYPE,
@@ -23,7 +24,6 @@ from operators.model.order_schemas import (
     TEXT,
 )
 from operators.model.order_state import Context
-from operators.model.order_table import NONE, SIDES, STATUSES
 
 _SIDE_NAMES: Final = pa.array([side.value for side in SIDES], pa.string())
 _STATUS_NAMES: Final = pa.array([status.value for status in STATUSES], pa.string())

@@ -22,9 +22,10 @@ from config.topology import OperatorSpec
 from operators.model.fees import FeeSchedule, parse_schedule
 from operators.model.fold import fold_executions, fold_statuses
 from operators.model.folded import Folded
+from operators.model.order_layout import Column
 from operators.model.order_schemas import ANOMALY, FAMILY
 from operators.model.order_state import Context
-from operators.model.order_table import Column, OrderTable, chunk_count
+from operators.model.order_table import OrderTable, chunk_count
 from operators.model.parents import FamilyChange
 from operators.registry import Build, Operator
 from operators.state.groups import GroupStores

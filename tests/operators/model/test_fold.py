@@ -25,9 +25,10 @@ from operators.model.events import (
 from operators.model.fees import parse_schedule
 from operators.model.fold import fold_executions, fold_statuses
 from operators.model.folded import Folded
+from operators.model.order_layout import Column
 from operators.model.order_schemas import CONSOLIDATED
 from operators.model.order_state import Context, Order, expire_at_ms
-from operators.model.order_table import Column, OrderTable, chunk_count
+from operators.model.order_table import OrderTable, chunk_count
 from operators.model.orders import on_execution, on_status
 from operators.model.parents import FamilyChange
 
