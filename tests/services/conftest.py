@@ -14,10 +14,18 @@ from broker.embedded import EmbeddedLog
 from config.topics import DEAD_LETTER_TOPIC
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
-from operators.model.events import ExecutionReport, OrderStatusChanged
+from operators.model.events import (
+    ExecutionReport,
+    OrderAnomaly,
+    OrderEnriched,
+    OrderStatusChanged,
+    account_of,
+    order_key,
+)
 from operators.model.fees import FeeSchedule, parse_schedule
 from operators.model.order_state import Context, Order
 from operators.model.orders import on_execution, on_status
+from operators.model.parents import FamilyChange, Parent, on_change
 from services.truth_fees import FeeTable
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -25,6 +33,11 @@ FEES = CONFIG / "fees" / "us_equities.yaml"
 TOPICS = ("orders.input", "risk.outcome", "orders.status", "orders.executions", "orders.enrichment")
 
 Event = tuple[str, dict[str, Any]]
+_TOPICS_OF = {
+    OrderStatusChanged: "orders.status",
+    OrderEnriched: "orders.enrichment",
+    OrderAnomaly: "orders.anomalies",
+}
 
 
 @pytest.fixture
@@ -83,6 +96,7 @@ def order_status() -> Callable[[Iterable[Event]], list[Event]]:
 
     def outputs(events: Iterable[Event]) -> Iterator[Event]:
         orders: dict[str, Order | None] = {}
+        parents: dict[str, Parent] = {}
         for topic, record in events:
             order = orders.get(record["key"])
             if topic == "orders.status":
@@ -91,9 +105,13 @@ def order_status() -> Callable[[Iterable[Event]], list[Event]]:
                 step = on_execution(order, msgspec.convert(record, ExecutionReport), context)
             orders[record["key"]] = step.order
             for output in step.outputs:
-                row = msgspec.to_builtins(output)
-                consolidated = row["eventType"] == "ORDER_STATUS_CONSOLIDATED"
-                yield ("orders.status" if consolidated else "orders.enrichment"), row
+                if isinstance(output, FamilyChange):
+                    parent = order_key(account_of(output.key), output.parent_id)
+                    parents[parent], status = on_change(parents.get(parent), parent, output)
+                    if status is not None:
+                        yield "orders.status", msgspec.to_builtins(status)
+                else:
+                    yield _TOPICS_OF[type(output)], msgspec.to_builtins(output)
 
     return lambda events: list(outputs(events))
 
