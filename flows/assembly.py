@@ -19,6 +19,7 @@ from broker.contract import Log, TopicPartition, TopicSpec, Transaction
 from config.crash_points import CrashPoint, reach
 from config.errors import BrokenWorldError, ConfigurationError
 from config.settings import Settings
+from config.topics import TOPICS
 from config.topology import Topology
 from flows.compile import check, plan, source_decoders
 from operators.codec.codec import Codec
@@ -175,7 +176,7 @@ class Assembly:
         topics = {str(source.topic) for source in self._flow.topology.sources.values()}
         for step in self.plan.steps:
             topics.update(step.stream_topics.values(), step.outputs.values())
-        return sorted(topics)
+        return sorted(topics & TOPICS.keys())
 
     def _open_tables(self) -> BroadcastTables:
         sources = {n: str(s.topic) for n, s in self._flow.topology.sources.items() if s.broadcast}
@@ -212,8 +213,12 @@ class Assembly:
                 options=self._options.get(step_id),
                 retain_ms=step.state.retain_ms if step.state else None,
                 stores=self._stores(step_id, flush_each_epoch=operator.flush_each_epoch),
-                event_types=self._flow.event_types,
-                streams={n: StreamSpec(topic, self._codec.arrow_schema(topic)) for n, topic in stream_topics.items()},
+                event_types=self._event_types(),
+                streams={
+                    stream: StreamSpec(topic, self._codec.arrow_schema(topic))
+                    for stream, topic in stream_topics.items()
+                    if topic in TOPICS
+                },
                 broadcast={name: self._tables.tables[name] for name in step.broadcast},
                 stop_on_error=self._flow.topology.on_error.process == "stop",
                 cache_rows=settings.state.cache_rows,
@@ -223,6 +228,13 @@ class Assembly:
                 check_purity=self._flow.check_purity,
             )
         )
+
+    def _event_types(self) -> Mapping[str, type[msgspec.Struct]]:
+        """By topic, and for streams that only other steps read by the name of their records."""
+        internal: dict[str, type[msgspec.Struct]] = {}
+        for step in self._flow.topology.steps:
+            internal.update(self._flow.operators[step.operator].internal)
+        return {**self._flow.event_types, **internal}
 
     def _stores(self, step_id: str, *, flush_each_epoch: bool) -> GroupStores:
         settings, state = self._flow.settings, self._flow.topology.step(step_id).state

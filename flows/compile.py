@@ -80,7 +80,8 @@ def _step(
         key=str(step.key),
         key_groups=groups,
         inputs={role: str(name) for role, name in zip(spec.inputs, step.inputs, strict=True)},
-        stream_topics={stream: TOPIC_OF_SCHEMA[schema] for stream, schema in spec.outputs.items()},
+        # A stream that only other steps read has no topic, and goes by the name of its records.
+        stream_topics={stream: TOPIC_OF_SCHEMA.get(schema, schema) for stream, schema in spec.outputs.items()},
         outputs={
             str(output.stream).partition(".")[2]: str(output.topic)
             for output in topology.outputs

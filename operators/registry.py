@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -47,6 +47,8 @@ class Operator:
     build: Callable[[Build], Kernel]
     flush_each_epoch: bool = True
     """Whether readers of its store and its timers need every epoch on disk; otherwise writes are gathered longer."""
+    internal: Mapping[str, type[msgspec.Struct]] = field(default_factory=dict)
+    """Records of its streams that only other steps read: they have no topic, and no schema but their type."""
 
 
 def scalar(spec: OperatorSpec, logic: Callable[[Build], Logic[Any]]) -> Operator:

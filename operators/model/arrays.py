@@ -55,6 +55,26 @@ class Groups:
         result[self.starts] = start
         return self._back(result)
 
+    def latest(self, holds: Flags) -> Ints:
+        """Per event the last one of its row, up to and with it, for which it holds; -1 where there is none."""
+        if holds.all():
+            return np.arange(len(holds))
+        by_row = np.maximum.accumulate(np.where(holds[self.order], np.arange(len(holds)), -1))
+        found = by_row >= self.starts[self._sorted_of]
+        return self._back(np.where(found, self.order[by_row], -1))
+
+    def running_count(self, holds: Flags) -> Ints:
+        """Per event of how many of its row, up to and with it, it holds."""
+        return (
+            self.rank() + 1
+            if holds.all()
+            else self.running_sum(holds.astype(np.int64), np.zeros(len(self.rows), np.int64))
+        )
+
+    def total(self, holds: Flags) -> Ints:
+        """Per group of how many of its events it holds."""
+        return self.sizes if holds.all() else np.add.reduceat(holds[self.order].astype(np.int64), self.starts)
+
     def all(self, holds: Flags) -> Flags:
         """Per group whether it holds for each of its events."""
         return np.logical_and.reduceat(holds[self.order], self.starts)
@@ -72,9 +92,9 @@ class Groups:
 class Words:
     """Strings that repeat (symbols, venues) as small numbers. 0 is null. Numbers are good in this process only."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[str | None, int] = {None: 0}
-        self.values: list[str | None] = [None]
+    def __init__(self, known: Sequence[str] = ()) -> None:
+        self.values: list[str | None] = [None, *known]
+        self._numbers = {word: number for number, word in enumerate(self.values)}
         self._array = pa.array(self.values, pa.string())
 
     def number(self, word: str | None) -> int:
@@ -139,6 +159,19 @@ def after_bar(column: Array) -> tuple[Array, Flags]:
     new_offsets = np.zeros(count + 1, np.int32)
     np.cumsum(ends - keep_from, out=new_offsets[1:])
     return pa.StringArray.from_buffers(count, pa.py_buffer(new_offsets), pa.py_buffer(kept)), valid
+
+
+def optional(columns: Array, name: str, kind: Array) -> Array:
+    """A column of a batch, or a field of a column of structs; nulls where an older schema does not have it."""
+    kinds = columns.schema if isinstance(columns, pa.RecordBatch) else columns.type
+    if kinds.get_field_index(name) < 0:
+        return pa.nulls(len(columns), kind)
+    return columns.column(name) if isinstance(columns, pa.RecordBatch) else columns.field(name)
+
+
+def none_valid(column: Array) -> bool:
+    """Whether every value of a column is null."""
+    return bool(column.null_count == len(column))
 
 
 def strings(values: Sequence[str | None]) -> Array:

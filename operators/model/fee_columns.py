@@ -14,7 +14,7 @@ from operators.model.arrays import Array, Flags, Ints
 from operators.model.events import FeeKind
 from operators.model.fees import FeeSchedule, Rates
 from operators.model.money import INT64_MAX, Rate
-from operators.model.order_table import LIQUIDITIES
+from operators.model.stored_executions import LIQUIDITIES
 
 _KINDS: Final = tuple(FeeKind)
 _KIND_NAMES: Final = pa.array([kind.value for kind in _KINDS], pa.string())

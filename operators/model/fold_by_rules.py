@@ -13,9 +13,11 @@ from config.errors import InvalidRecordError
 from operators.model.arrays import Ints, RecordBatch
 from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusChanged
 from operators.model.folded import Folded
-from operators.model.order_columns import CONSOLIDATED, ENRICHED
-from operators.model.order_table import RECENT_MAX, OrderTable
-from operators.model.orders import FOREVER_MS, Context, Order, Step, expire_at_ms
+from operators.model.order_layout import RECENT_MAX
+from operators.model.order_schemas import CONSOLIDATED, ENRICHED
+from operators.model.order_state import FOREVER_MS, Context, Order, Step, expire_at_ms
+from operators.model.order_table import OrderTable
+from operators.model.parents import FamilyChange
 
 E = TypeVar("E", OrderStatusChanged, ExecutionReport)
 
@@ -48,6 +50,8 @@ def fold_by_rules(
         for output in done.outputs:
             if isinstance(output, OrderEnriched):
                 enriched.append((position, output))
+            elif isinstance(output, FamilyChange):
+                folded.family.append((position, output))
             else:
                 consolidated.append((position, output))
         if done.order is None or done.order is orders[row]:

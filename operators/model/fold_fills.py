@@ -2,138 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
-from zlib import crc32
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from operators.model.arrays import Array, Flags, Groups, Ints, RecordBatch, byte_lengths
-from operators.model.events import FeeKind, Side
-from operators.model.fee_columns import FillRates, fee_lists
-from operators.model.folded import IS_FINAL, Folded, close
-from operators.model.order_columns import (
-    ExecutionColumns,
-    FillView,
-    OrderView,
-    consolidated_batch,
-    consolidated_codes,
-    enriched_batch,
-    order_ids,
-    parents,
-)
-from operators.model.order_table import (
-    ENTRY_HEAD,
-    HASH_FLAG,
-    HASHES,
-    IDENTITY_AT,
-    NONE,
-    RECENT_MAX,
-    SIDES,
-    Column,
-    OrderTable,
-    split,
-)
-from operators.model.orders import Anomaly, AnomalyKind, Context
+from operators.model.arrays import Array, Flags, Groups, Ints, integers, optional
+from operators.model.events import EventType, FeeKind, OrderAnomaly, Side
+from operators.model.fee_columns import fee_lists
+from operators.model.fills import Fills
+from operators.model.folded import Folded, close
+from operators.model.order_columns import inactive, open_quantities, shown_codes
+from operators.model.order_layout import NONE, RECENT_MAX, SIDES, Column
+from operators.model.order_state import AnomalyKind, Context
+from operators.model.order_table import OrderTable
+from operators.model.output_columns import FillView, OrderView, consolidated_batch, enriched_batch, passed_on
+from operators.model.stored_executions import split
 
 _BUY: Final = SIDES.index(Side.BUY)
-_PRODUCT_MAX: Final = 2.0**62
 _FEES_MAX: Final = 2**61
-
-
-@dataclass(frozen=True, slots=True)
-class Fills:
-    """Executions of a batch, or some of them."""
-
-    batch: RecordBatch
-    ids: Array
-    events: ExecutionColumns
-    rows: Ints
-    rates: FillRates
-    entries: Array = None
-    """As stored, see `order_table.entry_of`; None until asked for."""
-    hashes: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
-
-    @staticmethod
-    def read(table: OrderTable, batch: RecordBatch, rows: Ints, context: Context) -> Fills:
-        """All events of a decoded batch."""
-        ids, ids_valid = order_ids(batch)
-        events = ExecutionColumns.read(batch, ids_valid, table)
-        rates = FillRates.read(context.fees, events.trade_date, events.venue, table.venues.values)
-        kept = batch.select(["key", "venue", "tradeDate", "execId"])  # copied with every `where`
-        return Fills(kept, ids, events, rows, rates)
-
-    def where(self, chosen: Flags) -> Fills:
-        """Some of the events."""
-        if chosen.all():
-            return self
-        at = np.flatnonzero(chosen)
-        taken = pa.array(at)
-        columns = (
-            self.batch.take(taken),
-            self.ids.take(taken),
-            self.events.take(at),
-            self.rows[at],
-            self.rates.take(at),
-        )
-        return Fills(*columns) if self.entries is None else Fills(*columns, self.entries[at], self.hashes[at])
-
-    def valid(self) -> Flags:
-        """Fills that whole arrays can work with, whatever the state of their orders."""
-        events = self.events
-        value = events.quantity.astype(np.float64) * events.price.astype(np.float64)
-        return (
-            events.is_trade
-            & events.readable
-            & (events.occurred_at >= 0)
-            & (events.side >= 0)
-            & (events.order_quantity >= 0)
-            & (events.sequence >= 0)
-            & (events.liquidity >= 0)
-            & (events.quantity > 0)
-            & (events.price > 0)
-            & (value < _PRODUCT_MAX / len(self.rows))
-            & self.rates.covered
-            & self.rates.venue(events.quantity, np.maximum(events.liquidity, 0))[1]
-        )
-
-    def with_entries(self) -> Fills:
-        """The same with entries and hashes. The fills must be valid, or their parts do not fit an entry."""
-        events, count = self.events, len(self.rows)
-        venue, exec_id = self.batch.column("venue"), self.batch.column("execId")
-        heads = np.empty(count, ENTRY_HEAD)
-        heads["quantity"], heads["price"] = events.quantity, events.price
-        heads["liquidity"], heads["trade_date"] = events.liquidity, events.trade_date
-        heads["venue"], heads["id"] = byte_lengths(venue), byte_lengths(exec_id)
-        offsets = np.arange(0, (count + 1) * ENTRY_HEAD.itemsize, ENTRY_HEAD.itemsize, dtype=np.int32)
-        head = pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(heads)])
-        joined = pc.binary_join_element_wise(head, venue.cast(pa.binary()), exec_id.cast(pa.binary()), b"")
-        entries = joined.to_numpy(zero_copy_only=False)
-        hashes = np.fromiter((crc32(entry[IDENTITY_AT:]) for entry in entries.tolist()), np.int64, count)
-        return replace(self, entries=entries, hashes=hashes | HASH_FLAG)
-
-
-def repeated(table: OrderTable, fills: Fills) -> Flags:
-    """Which executions were counted before, or come before in the batch. Hashes only raise the suspicion."""
-    rows, entries, hashes = fills.rows, fills.entries, fills.hashes
-    suspected = (table.numbers[rows, HASHES] == hashes[:, None]).any(axis=1)
-    for i in np.flatnonzero(table.numbers[rows, Column.CHUNKS]).tolist():
-        suspected[i] |= int(hashes[i]) in table.moved(int(rows[i]))
-    repeated = np.zeros(len(rows), np.bool_)
-    for i in np.flatnonzero(suspected).tolist():
-        repeated[i] = table.counted(int(rows[i]), entries[i][IDENTITY_AT:])
-    pairs = rows << 32 | hashes & 0xFFFFFFFF
-    by_pair = np.sort(pairs)
-    twice = by_pair[1:][by_pair[1:] == by_pair[:-1]]
-    if len(twice):
-        seen: set[tuple[int, bytes]] = set()
-        for i in np.flatnonzero(np.isin(pairs, twice) & ~repeated).tolist():
-            identity = int(rows[i]), entries[i][IDENTITY_AT:]
-            repeated[i] = identity in seen
-            seen.add(identity)
-    return repeated
 
 
 class Sums(NamedTuple):
@@ -142,6 +29,9 @@ class Sums(NamedTuple):
     groups: Groups
     state: Ints
     quantity: Ints
+    limit_price: Ints
+    time_in_force: Ints
+    trade_date: Ints
     symbol: Ints
     side: Ints
     venue: Ints
@@ -156,41 +46,78 @@ def add_up(table: OrderTable, fills: Fills) -> Sums:
     state, of, first = table.numbers[groups.rows], groups.of, groups.first
     known = state[:, Column.LAST_EVENT_AT] != NONE
     quantity = np.where(known, state[:, Column.QUANTITY], events.order_quantity[first])
+    limit_price, time_in_force = _terms(table, fills, groups, state, known)
     symbol = np.where(known, state[:, Column.SYMBOL], events.symbol[first])
     side = np.where(known, state[:, Column.SIDE], events.side[first])
     venue = np.where(state[:, Column.VENUE] == 0, events.venue[first], state[:, Column.VENUE])
     source = np.where(state[:, Column.EXECUTION_SOURCE] == 0, events.source[first], state[:, Column.EXECUTION_SOURCE])
+    date = np.where(state[:, Column.TRADE_DATE] == NONE, events.trade_date[first], state[:, Column.TRADE_DATE])
     filled = groups.running_sum(events.quantity, state[:, Column.FILLED])
     notional = groups.running_sum(events.quantity * events.price, state[:, Column.NOTIONAL])
-    ended = IS_FINAL[state[:, Column.ENGINE_CODE]] | IS_FINAL[state[:, Column.VENUE_CODE]]
+    ended = inactive(state[:, Column.ENGINE], state[:, Column.AT_VENUE], time_in_force)
     open_quantity = np.maximum(0, events.order_quantity - filled)
     nothing_open = (events.leaves_quantity == 0) & (ended[of] | (filled >= quantity[of]))
     filled_max, notional_max = fills.rates.maxima()
-    safe = (
+    plain_before = (
         (state[:, Column.NOTIONAL] <= notional_max)
         & (state[:, Column.FILLED] <= filled_max)
         & (np.abs(state[:, Column.TOTAL_FEES]) <= _FEES_MAX)
+        & (state[:, Column.EXTRA_BYTES] == 0)
     )
     plain = (
-        safe[of]
+        plain_before[of]
         & (filled <= np.minimum(quantity, filled_max)[of])
         & (notional <= notional_max)
+        & (events.trade_date == date[of])
         & (events.source == source[of])
         & (events.sequence > groups.previous(events.sequence, state[:, Column.EXECUTION_SEQUENCE]))
         & (events.cum_quantity == filled)
+        & (events.cum_quantity >= groups.previous(events.cum_quantity, state[:, Column.CUM_REPORTED]))
         & ((events.leaves_quantity == open_quantity) | nothing_open)
     )
-    return Sums(groups, state, quantity, symbol, side, venue, filled, notional, groups.all(plain)[of])
+    terms = quantity, limit_price, time_in_force, date
+    return Sums(groups, state, *terms, symbol, side, venue, filled, notional, groups.all(plain)[of])
 
 
-def note_repeats(folded: Folded, fills: Fills, repeats: Ints) -> None:
-    """Counts executions that were seen before."""
+def _terms(table: OrderTable, fills: Fills, groups: Groups, state: Ints, known: Flags) -> tuple[Ints, Ints]:
+    """Limit price and time in force of each order; of one not known yet those of its first message."""
+    limit_price, time_in_force = state[:, Column.LIMIT_PRICE], state[:, Column.TIME_IN_FORCE]
+    if known.all():
+        return limit_price, time_in_force
+    first = pa.array(groups.first)
+    prices = integers(optional(fills.batch, "price", pa.int64()).take(first), NONE)
+    times = table.times_in_force.numbers(optional(fills.batch, "timeInForce", pa.string()).take(first))
+    return np.where(known, limit_price, prices), np.where(known, time_in_force, times)
+
+
+def note_repeats(table: OrderTable, folded: Folded, fills: Fills, repeats: Ints, context: Context) -> None:
+    """Tells of executions that were seen before; nothing else comes of them."""
     if not len(repeats):
         return
-    batch = fills.batch.take(pa.array(repeats))
-    identities = zip(*(batch.column(name).to_pylist() for name in ("venue", "tradeDate", "execId")), strict=True)
-    for position, identity in zip(fills.events.position[repeats].tolist(), identities, strict=True):
-        folded.anomalies.append((position, Anomaly(AnomalyKind.DUPLICATE, "execution {} {} {}".format(*identity))))
+    columns = ("key", "venue", "tradeDate", "execId")
+    batch, events = fills.batch.take(pa.array(repeats)), fills.events.take(repeats)
+    correlation_ids = passed_on(batch, "correlationId").to_pylist()
+    possible_resends = optional(batch, "possResend", pa.bool_()).to_pylist()
+    rows = fills.rows[repeats]
+    told = zip(*(batch.column(name).to_pylist() for name in columns), correlation_ids, rows.tolist(), strict=True)
+    for i, (key, venue, trade_date, exec_id, correlation_id, row) in enumerate(told):
+        table.numbers[row, Column.ANOMALIES] += 1
+        resent = ", possible resend" if possible_resends[i] else ""
+        anomaly = OrderAnomaly(
+            event_type=EventType.ORDER_ANOMALY,
+            occurred_at=int(events.occurred_at[i]),
+            key=key,
+            sequence=int(table.numbers[row, Column.ANOMALIES]),
+            source=context.source,
+            kind=AnomalyKind.DUPLICATE,
+            detail=f"execution {venue} {trade_date} {exec_id}{resent}",
+            symbol=table.symbols.values[events.symbol[i]],
+            venue=venue,
+            exec_id=exec_id,
+            correlation_id=correlation_id,
+        )
+        folded.anomalies.append((int(events.position[i]), anomaly))
+    folded.rows = np.union1d(folded.rows, rows)
 
 
 def _keep_entries(table: OrderTable, fills: Fills, groups: Groups) -> None:
@@ -232,36 +159,71 @@ def fold_fills(table: OrderTable, folded: Folded, fills: Fills, context: Context
     after[:, Column.SYMBOL] = sums.symbol
     after[:, Column.SIDE] = sums.side
     after[:, Column.VENUE] = sums.venue
+    after[:, Column.LIMIT_PRICE] = sums.limit_price
+    after[:, Column.TIME_IN_FORCE] = sums.time_in_force
+    after[:, Column.TRADE_DATE] = sums.trade_date
     after[:, Column.FILLED] = filled[last]
     after[:, Column.NOTIONAL] = notional[last]
     after[:, Column.COMMISSION] = commission[last]
     after[:, Column.TOTAL_FEES] = total_fees[last]
+    after[:, Column.SEQUENCE] += groups.sizes
     after[:, Column.EXECUTION_SOURCE] = events.source[last]
     after[:, Column.EXECUTION_SEQUENCE] = events.sequence[last]
+    after[:, Column.CUM_REPORTED] = events.cum_quantity[last]
     close(after, groups, events.occurred_at, context)
     table.numbers[groups.rows] = after
-    engine, venue_code = after[:, Column.ENGINE_CODE][of], after[:, Column.VENUE_CODE][of]
-    quantity, batch = sums.quantity[of], fills.batch
-    view = OrderView(
-        key=batch.column("key"),
-        order_id=fills.ids,
-        parent_id=parents(table, fills.rows, any_known=bool(after[:, Column.EXTRA_BYTES].any())),
-        symbol=table.symbols.column(sums.symbol[of]),
-        side=side,
-        venue=table.venues.column(sums.venue[of]),
-        quantity=quantity,
-        code=consolidated_codes(engine, venue_code, filled, quantity),
-        filled=filled,
-        notional=notional,
-        arrival_price=after[:, Column.ARRIVAL_PRICE][of],
-        sequence=sums.state[:, Column.SEQUENCE][of] + groups.rank() + 1,
-        occurred_at=events.occurred_at,
-    )
-    fill = FillView(batch.column("execId"), events.quantity, events.price, fee_lists(len(of), parts), total_fees)
+    view = _order_view(table, fills, sums, after)
+    fill = _fill_view(table, fills, sums, after, fee_lists(len(of), parts), total_fees)
     folded.consolidated = consolidated_batch(view, pa.nulls(len(of), pa.string()), context)
     folded.enriched = enriched_batch(view, fill, context)
     folded.consolidated_from = folded.enriched_from = events.position
     folded.rows = groups.rows
+
+
+def _order_view(table: OrderTable, fills: Fills, sums: Sums, after: Ints) -> OrderView:
+    of, batch = sums.groups.of, fills.batch
+    engine, at_venue, time = after[:, Column.ENGINE][of], after[:, Column.AT_VENUE][of], sums.time_in_force[of]
+    quantity = sums.quantity[of]
+    return OrderView(
+        key=batch.column("key"),
+        order_id=fills.ids,
+        symbol=table.symbols.column(sums.symbol[of]),
+        side=sums.side[of],
+        venue=table.venues.column(sums.venue[of]),
+        quantity=quantity,
+        limit_price=sums.limit_price[of],
+        time_in_force=table.times_in_force.column(time),
+        code=shown_codes(engine, at_venue, sums.filled, quantity),
+        filled=sums.filled,
+        leaves=open_quantities(engine, at_venue, time, sums.filled, quantity),
+        notional=sums.notional,
+        arrival_price=after[:, Column.ARRIVAL_PRICE][of],
+        decision_price=after[:, Column.DECISION_PRICE][of],
+        sequence=sums.state[:, Column.SEQUENCE][of] + sums.groups.rank() + 1,
+        occurred_at=fills.events.occurred_at,
+        cl_ord_id=passed_on(batch, "clOrdId"),
+        market=passed_on(batch, "market"),
+        correlation_id=passed_on(batch, "correlationId"),
+    )
+
+
+def _fill_view(table: OrderTable, fills: Fills, sums: Sums, after: Ints, fees: Array, total_fees: Ints) -> FillView:
+    of, batch, events = sums.groups.of, fills.batch, fills.events
+    ended = inactive(after[:, Column.ENGINE], after[:, Column.AT_VENUE], sums.time_in_force)
+    return FillView(
+        exec_id=batch.column("execId"),
+        quantity=events.quantity,
+        price=events.price,
+        venue=table.venues.column(np.where(events.venue == sums.venue[of], 0, events.venue)),
+        liquidity=passed_on(batch, "liquidity"),
+        trade_date=batch.column("tradeDate"),
+        fees=fees,
+        total_fees=total_fees,
+        market=events.market,
+        accepted_volume=after[:, Column.MARKET_VOLUME][of],
+        accepted_turnover=after[:, Column.MARKET_TURNOVER][of],
+        closed=ended[of] | (sums.filled >= sums.quantity[of]),
+    )
 
 
 def _fees(fills: Fills, sums: Sums, side: Ints) -> tuple[Ints, list[tuple[FeeKind, Ints, Flags | None]], Ints]:

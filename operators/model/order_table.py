@@ -1,79 +1,53 @@
 """Many orders as one table of integers: a row per order, the form in which state is folded, stored and restored.
 
-A stored row is: the stored columns (64-bit each), the hashes of its recent executions, its symbol and venue, its rare
-parts, its recent executions. What would let a row grow with the order's life leaves it in chunks of `RECENT_MAX`
-executions, each stored once beside the row and read again only to confirm a suspected duplicate.
+A stored row is: the stored columns (64-bit each, small ones packed into one), the hashes of its recent executions, its
+benchmarks where it has some, its symbol, venue and time in force, its rare parts, its recent executions. What would let
+a row grow with the order's life leaves it in chunks of `RECENT_MAX` executions, each stored once beside the row and
+read again only to confirm a suspected duplicate, or for a bust or correction.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from enum import IntEnum
+from collections.abc import Callable, Iterable, Sequence
 from itertools import repeat
 from typing import Final, NamedTuple
-from zlib import crc32
 
 import msgspec
 import numpy as np
 
 from operators.model.arrays import Ints, Words
-from operators.model.events import Liquidity, OrdStatus, Side
-from operators.model.orders import FOREVER_MS, Execution, Identity, Order, Position
-
-NONE: Final = -(2**63)
-"""Stands for None in a column whose every other value may occur."""
-RECENT_MAX: Final = 8
-SIDES: Final = tuple(Side)
-STATUSES: Final = tuple(OrdStatus)
-LIQUIDITIES: Final[tuple[str | None, ...]] = (None, *Liquidity)
-
-
-class Column(IntEnum):
-    """Columns of the table. Those up to EXTRA_BYTES are stored, so their order is part of stored state."""
-
-    EXPIRE_AT_MS = 0
-    LAST_EVENT_AT = 1
-    QUANTITY = 2
-    FILLED = 3
-    NOTIONAL = 4
-    COMMISSION = 5
-    TOTAL_FEES = 6
-    SEQUENCE = 7
-    ARRIVAL_PRICE = 8
-    ENGINE_CODE = 9
-    VENUE_CODE = 10
-    SIDE = 11
-    STATUS_SOURCE = 12
-    STATUS_SEQUENCE = 13
-    EXECUTION_SOURCE = 14
-    EXECUTION_SEQUENCE = 15
-    RECENT = 16
-    CHUNKS = 17
-    EXTRA_BYTES = 18
-    FIRST_HASH = 19
-    SYMBOL = FIRST_HASH + RECENT_MAX
-    VENUE = SYMBOL + 1
-
-
-STORED: Final = int(Column.FIRST_HASH)
-HASHES: Final = slice(int(Column.FIRST_HASH), int(Column.SYMBOL))
-_WIDTH: Final = int(Column.VENUE) + 1
-_UNKNOWN: Final = np.zeros(_WIDTH, np.int64)
-_UNKNOWN[[Column.LAST_EVENT_AT, Column.ARRIVAL_PRICE]] = NONE
-_UNKNOWN[[Column.ENGINE_CODE, Column.VENUE_CODE, Column.SIDE, Column.EXECUTION_SEQUENCE]] = -1
-_UNKNOWN[Column.EXPIRE_AT_MS] = FOREVER_MS
-
-ENTRY_HEAD: Final = np.dtype(
-    [("quantity", "<i8"), ("price", "<i8"), ("liquidity", "u1"), ("trade_date", "<i4"), ("venue", "u1"), ("id", "u1")]
+from operators.model.costs import Market
+from operators.model.events import Side
+from operators.model.executions import Recall
+from operators.model.lifecycle import GOOD_TILL
+from operators.model.order_layout import (
+    BENCHMARK_BYTES,
+    BENCHMARKS,
+    HASHES,
+    NONE,
+    RECENT_MAX,
+    SIDES,
+    STORED,
+    UNKNOWN,
+    VOICE_NUMBERS,
+    VOICES,
+    WIDTH,
+    Column,
+    Extra,
+    pack,
+    unknown,
+    unpack,
 )
-"""What an execution's entry starts with; then come the venue and the execId, whose lengths are the last two fields."""
-_HEAD: Final = struct.Struct("<qqBiBB")
-HASH_FLAG: Final = 1 << 32
-"""Set in every hash, so that 0 marks a free place."""
-IDENTITY_AT: Final = 17
-"""From here on two entries are equal if and only if they tell of the same execution."""
-
+from operators.model.order_state import Order, Position, VenuePosition
+from operators.model.stored_executions import (
+    entry_of,
+    execution_of,
+    hash_identity,
+    hash_of,
+    identity_bytes,
+    identity_of,
+    split,
+)
 
 _SEVERAL: Final = -1
 """In place of a chunk's number: executions in several chunks have this hash."""
@@ -91,17 +65,9 @@ LoadChunks = Callable[[bytes, Sequence[int]], Sequence[bytes]]
 """Reads chunks of an order by their numbers, those that were handed out but not yet stored included."""
 
 
-class _Extra(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
-    """The parts of an order that few orders have."""
-
-    parent_id: str | None = None
-    other_statuses_seen: tuple[Position, ...] = ()
-    other_executions_seen: tuple[Position, ...] = ()
-
-
-_NO_EXTRA: Final = _Extra()
-_extra_decoder: Final = msgspec.msgpack.Decoder(_Extra)
-_text_decoder: Final = msgspec.msgpack.Decoder(tuple[str | None, str | None])
+_NO_EXTRA: Final = Extra()
+_extra_decoder: Final = msgspec.msgpack.Decoder(Extra)
+_text_decoder: Final = msgspec.msgpack.Decoder(tuple[str | None, str | None, str | None])
 
 
 class OrderTable:
@@ -111,15 +77,16 @@ class OrderTable:
         self._load_chunks = load_chunks
         self.index: dict[bytes, int] = {}
         self.keys: list[bytes] = []
-        self.numbers = _unknown(capacity)
+        self.numbers = unknown(capacity)
         self.last_used = np.zeros(capacity, np.int64)
         self.entries: list[bytes] = []
         """Per row its recent executions, one entry after the other."""
         self.symbols = Words()
         self.venues = Words()
+        self.times_in_force = Words(sorted(GOOD_TILL))
         self._free: list[int] = []
-        self._extras: dict[int, _Extra] = {}
-        self._texts: dict[tuple[int, int], bytes] = {}
+        self._extras: dict[int, Extra] = {}
+        self._texts: dict[tuple[int, int, int], bytes] = {}
         self._moved: dict[int, dict[int, int]] = {}
         self._cut: dict[tuple[int, int], bytes] = {}
 
@@ -143,7 +110,7 @@ class OrderTable:
             self.keys.append(key)
             self.entries.append(b"")
             if row >= len(self.numbers):
-                self.numbers = np.concatenate([self.numbers, _unknown(len(self.numbers))])
+                self.numbers = np.concatenate([self.numbers, unknown(len(self.numbers))])
                 self.last_used = np.concatenate([self.last_used, np.zeros_like(self.last_used)])
         self.index[key] = row
         return row
@@ -158,7 +125,7 @@ class OrderTable:
             self._extras.pop(row, None)
             self._moved.pop(row, None)
         self._free += gone
-        self.numbers[gone] = _UNKNOWN
+        self.numbers[gone] = UNKNOWN
         self.last_used[gone] = 0
 
     def put(self, row: int, stored: bytes) -> None:
@@ -170,42 +137,57 @@ class OrderTable:
         width = 8 * (STORED + RECENT_MAX)
         joined = b"".join([value[:width].ljust(width, b"\0") for value in stored])
         loaded = np.frombuffer(joined, np.int64).reshape(len(rows), STORED + RECENT_MAX)
-        recent, extra_bytes = loaded[:, Column.RECENT], loaded[:, Column.EXTRA_BYTES]
-        places = np.zeros((len(rows), 2), np.int64)
-        for i, (row, value) in enumerate(zip(rows, stored, strict=True)):
-            at = 8 * (STORED + int(recent[i]))
+        numbers = unknown(len(rows))
+        numbers[:, :STORED] = loaded[:, :STORED]
+        has_benchmarks = unpack(numbers).tolist()
+        recent, extra_bytes = numbers[:, Column.RECENT], numbers[:, Column.EXTRA_BYTES].tolist()
+        # Bytes after the hashes were read as hashes too.
+        numbers[:, HASHES] = np.where(np.arange(RECENT_MAX) < recent[:, None], loaded[:, STORED:], 0)
+        texts = []
+        for i, (row, value, count) in enumerate(zip(rows, stored, recent.tolist(), strict=True)):
+            at = 8 * (STORED + count)
+            if has_benchmarks[i]:
+                numbers[i, BENCHMARKS] = np.frombuffer(value, np.int64, 3, at)
+                at += BENCHMARK_BYTES
             after_text = at + 2 + int.from_bytes(value[at : at + 2], "little")
-            symbol, venue = _text_decoder.decode(value[at + 2 : after_text])
-            places[i] = self.symbols.number(symbol), self.venues.number(venue)
-            entries_at = after_text + int(extra_bytes[i])
+            texts.append(value[at + 2 : after_text])
+            entries_at = after_text + extra_bytes[i]
             if entries_at > after_text:
                 self._extras[row] = _extra_decoder.decode(value[after_text:entries_at])
             self.entries[row] = value[entries_at:]
-        # Bytes after the hashes were read as hashes too.
-        hashes = np.where(np.arange(RECENT_MAX) < recent[:, None], loaded[:, STORED:], 0)
-        self.numbers[rows] = np.concatenate([loaded[:, :STORED], hashes, places], axis=1)
+        places = {text: self._places(text) for text in set(texts)}
+        numbers[:, Column.SYMBOL : Column.TIME_IN_FORCE + 1] = [places[text] for text in texts]
+        self.numbers[rows] = numbers
+
+    def _places(self, text: bytes) -> tuple[int, int, int]:
+        symbol, venue, time_in_force = _text_decoder.decode(text)
+        return self.symbols.number(symbol), self.venues.number(venue), self.times_in_force.number(time_in_force)
 
     def serialise(self, rows: Ints) -> list[bytes]:
         """The rows as bytes; the first eight are the little-endian EXPIRE_AT_MS."""
         numbers = self.numbers[rows]
-        stored, width = numbers.tobytes(), 8 * _WIDTH
+        has_benchmarks = pack(numbers)
+        stored, width = numbers.tobytes(), 8 * WIDTH
         ends = 8 * (STORED + numbers[:, Column.RECENT]) + np.arange(len(rows)) * width
-        texts, entries, extra = self._texts, self.entries, numbers[:, Column.EXTRA_BYTES].any()
-        places = zip(numbers[:, Column.SYMBOL].tolist(), numbers[:, Column.VENUE].tolist(), strict=True)
+        texts, entries = self._texts, self.entries
+        words = (Column.SYMBOL, Column.VENUE, Column.TIME_IN_FORCE)
+        places = zip(*(numbers[:, column].tolist() for column in words), strict=True)
         columns = zip(range(0, len(stored), width), ends.tolist(), places, rows.tolist(), strict=True)
-        if extra:
+        if numbers[:, Column.EXTRA_BYTES].any() or has_benchmarks.any():
+            benchmarks = [numbers[i, BENCHMARKS].tobytes() if has else b"" for i, has in enumerate(has_benchmarks)]
             return [
-                stored[start:end] + (texts.get(place) or self._text(place)) + self._extra(row) + entries[row]
-                for start, end, place, row in columns
+                stored[start:end] + more + (texts.get(place) or self._text(place)) + self._extra(row) + entries[row]
+                for (start, end, place, row), more in zip(columns, benchmarks, strict=True)
             ]
         return [
             stored[start:end] + (texts.get(place) or self._text(place)) + entries[row]
             for start, end, place, row in columns
         ]
 
-    def _text(self, place: tuple[int, int]) -> bytes:
-        symbol, venue = place
-        encoded = msgspec.msgpack.encode((self.symbols.values[symbol], self.venues.values[venue]))
+    def _text(self, place: tuple[int, int, int]) -> bytes:
+        symbol, venue, time_in_force = place
+        words = self.symbols.values[symbol], self.venues.values[venue], self.times_in_force.values[time_in_force]
+        encoded = msgspec.msgpack.encode(words)
         text = self._texts[place] = len(encoded).to_bytes(2, "little") + encoded
         return text
 
@@ -213,15 +195,7 @@ class OrderTable:
         extra = self._extras.get(row)
         return msgspec.msgpack.encode(extra) if extra is not None else b""
 
-    def parent(self, row: int) -> str | None:
-        """The parent of a row's order."""
-        return self._extras.get(row, _NO_EXTRA).parent_id
-
-    def set_parent(self, row: int, parent_id: str) -> None:
-        """Notes the parent of a row's order."""
-        self._set_extra(row, msgspec.structs.replace(self._extras.get(row, _NO_EXTRA), parent_id=parent_id))
-
-    def _set_extra(self, row: int, extra: _Extra) -> None:
+    def _set_extra(self, row: int, extra: Extra) -> None:
         if extra == _NO_EXTRA:
             self._extras.pop(row, None)
             self.numbers[row, Column.EXTRA_BYTES] = 0
@@ -235,34 +209,48 @@ class OrderTable:
         if n[Column.LAST_EVENT_AT] == NONE:
             return None
         extra = self._extras.get(row, _NO_EXTRA)
+        volume, turnover = n[Column.MARKET_VOLUME], n[Column.MARKET_TURNOVER]
+        statuses, executions = n[Column.STATUS_SOURCE], n[Column.EXECUTION_SOURCE]
         return Order(
             key=self.keys[row].decode(),
             symbol=self.symbols.values[n[Column.SYMBOL]] or "",
             side=SIDES[n[Column.SIDE]],
             quantity=n[Column.QUANTITY],
+            limit_price=_optional(n[Column.LIMIT_PRICE]),
+            time_in_force=self.times_in_force.values[n[Column.TIME_IN_FORCE]],
             venue=self.venues.values[n[Column.VENUE]],
             parent_id=extra.parent_id,
-            arrival_price=None if n[Column.ARRIVAL_PRICE] == NONE else n[Column.ARRIVAL_PRICE],
-            engine_code=_status(n[Column.ENGINE_CODE]),
-            venue_code=_status(n[Column.VENUE_CODE]),
+            is_parent=extra.is_parent,
+            arrival_price=_optional(n[Column.ARRIVAL_PRICE]),
+            decision_price=_optional(n[Column.DECISION_PRICE]),
+            accepted_at=None if volume == NONE else Market(volume, turnover),
+            engine=VOICES[n[Column.ENGINE]],
+            at_venue=VOICES[n[Column.AT_VENUE]],
             filled=n[Column.FILLED],
             notional=n[Column.NOTIONAL],
             commission=n[Column.COMMISSION],
             total_fees=n[Column.TOTAL_FEES],
+            trade_date=_optional(n[Column.TRADE_DATE]),
+            day=extra.day,
             sequence=n[Column.SEQUENCE],
+            anomalies=n[Column.ANOMALIES],
             last_event_at=n[Column.LAST_EVENT_AT],
-            statuses_seen=_position(n[Column.STATUS_SOURCE], n[Column.STATUS_SEQUENCE]),
-            executions_seen=_position(n[Column.EXECUTION_SOURCE], n[Column.EXECUTION_SEQUENCE]),
+            statuses_seen=Position(statuses, n[Column.STATUS_SEQUENCE]) if statuses else None,
+            executions_seen=VenuePosition(executions, n[Column.EXECUTION_SEQUENCE], n[Column.CUM_REPORTED])
+            if executions
+            else None,
             other_statuses_seen=extra.other_statuses_seen,
             other_executions_seen=extra.other_executions_seen,
+            superseded=extra.superseded,
+            waiting=extra.waiting,
+            splits=extra.splits,
             executions=tuple(execution_of(entry) for entry in split(self.entries[row])),
         )
 
     def store(self, row: int, order: Order, expire_at_ms: int) -> None:
         """Writes an order that was seen as an object back into its row."""
         n = self.numbers[row]
-        statuses, executions = order.statuses_seen or (0, 0), order.executions_seen or (0, -1)
-        n[: Column.RECENT] = (
+        n[: Column.CHUNKS] = (
             expire_at_ms,
             order.last_event_at,
             order.quantity,
@@ -271,15 +259,25 @@ class OrderTable:
             order.commission,
             order.total_fees,
             order.sequence,
-            NONE if order.arrival_price is None else order.arrival_price,
-            -1 if order.engine_code is None else STATUSES.index(order.engine_code),
-            -1 if order.venue_code is None else STATUSES.index(order.venue_code),
-            SIDES.index(Side(order.side)),
-            *statuses,
-            *executions,
+            _number(order.arrival_price),
+            _number(order.limit_price),
+            *(order.statuses_seen or (0, 0)),
+            *(order.executions_seen or (0, -1, 0)),
+            order.anomalies,
         )
-        n[Column.SYMBOL], n[Column.VENUE] = self.symbols.number(order.symbol), self.venues.number(order.venue)
-        self._set_extra(row, _Extra(order.parent_id, order.other_statuses_seen, order.other_executions_seen))
+        n[Column.ENGINE :] = (
+            VOICE_NUMBERS[order.engine],
+            VOICE_NUMBERS[order.at_venue],
+            SIDES.index(Side(order.side)),
+            n[Column.RECENT],
+            _number(order.trade_date),
+            self.symbols.number(order.symbol),
+            self.venues.number(order.venue),
+            self.times_in_force.number(order.time_in_force),
+            _number(order.decision_price),
+            *(order.accepted_at or (NONE, NONE)),
+        )
+        self._set_extra(row, Extra.of(order))
         self.set_entries(row, [entry_of(execution) for execution in order.executions])
 
     def set_entries(self, row: int, entries: list[bytes]) -> None:
@@ -314,27 +312,36 @@ class OrderTable:
                 _note(moved, np.frombuffer(chunk, np.int64, RECENT_MAX).tolist(), number)
         return moved
 
-    def counted(self, row: int, identity: bytes) -> bool:
-        """Whether an execution was counted before, by the identity part of its entry."""
-        return any(entry[IDENTITY_AT:] == identity for entry in split(self.entries[row])) or self._left(row, identity)
+    def named(self, row: int, identity: bytes) -> list[bytes]:
+        """The entries of an order's executions of an identity, by the identity part of their entries."""
+        recent = [entry for entry in split(self.entries[row]) if identity_of(entry) == identity]
+        return self._left(row, identity) + recent
 
-    def recall(self, row: int) -> Callable[[Identity], bool]:
+    def recall(self, row: int) -> Recall:
         """Answers for the executions that left the row."""
-        return lambda identity: self._left(row, identity_bytes(identity))
-
-    def _left(self, row: int, identity: bytes) -> bool:
-        if not self.numbers[row, Column.CHUNKS]:
-            return False
-        number = self.moved(row).get(hash_identity(identity))
-        if number is None:
-            return False
-        numbers = range(int(self.numbers[row, Column.CHUNKS])) if number == _SEVERAL else (number,)
-        return any(
-            entry[IDENTITY_AT:] == identity for n in numbers for entry in split(self._chunk(row, n)[8 * RECENT_MAX :])
+        return Recall(
+            lambda identity: [execution_of(entry) for entry in self._left(row, identity_bytes(identity))],
+            lambda: [execution_of(entry) for entry in self._all_left(row)],
         )
 
-    def _chunk(self, row: int, number: int) -> bytes:
-        return self._cut.get((row, number)) or self._load_chunks(self.keys[row], [number])[0]
+    def _left(self, row: int, identity: bytes) -> list[bytes]:
+        if not self.numbers[row, Column.CHUNKS]:
+            return []
+        number = self.moved(row).get(hash_identity(identity))
+        if number is None:
+            return []
+        numbers = range(int(self.numbers[row, Column.CHUNKS])) if number == _SEVERAL else (number,)
+        return [entry for entry in self._in_chunks(row, numbers) if identity_of(entry) == identity]
+
+    def _all_left(self, row: int) -> list[bytes]:
+        return self._in_chunks(row, range(int(self.numbers[row, Column.CHUNKS])))
+
+    def _in_chunks(self, row: int, numbers: Sequence[int]) -> list[bytes]:
+        """The entries of some chunks, those that were cut but not yet stored included."""
+        stored = [number for number in numbers if (row, number) not in self._cut]
+        loaded = dict(zip(stored, self._load_chunks(self.keys[row], stored), strict=True)) if stored else {}
+        chunks = (self._cut.get((row, number)) or loaded[number] for number in numbers)
+        return [entry for chunk in chunks for entry in split(chunk[8 * RECENT_MAX :])]
 
 
 def chunk_count(stored: bytes) -> int:
@@ -342,61 +349,14 @@ def chunk_count(stored: bytes) -> int:
     return int.from_bytes(stored[8 * Column.CHUNKS : 8 * Column.CHUNKS + 8], "little")
 
 
-def entry_of(execution: Execution) -> bytes:
-    """An execution as stored."""
-    venue, exec_id = execution.venue.encode(), execution.exec_id.encode()
-    liquidity = LIQUIDITIES.index(execution.liquidity)
-    sizes = (len(venue), len(exec_id))
-    head = _HEAD.pack(execution.quantity, execution.price, liquidity, execution.trade_date, *sizes)
-    return head + venue + exec_id
-
-
-def execution_of(entry: bytes) -> Execution:
-    """A stored execution."""
-    quantity, price, liquidity, trade_date, venue_bytes, _ = _HEAD.unpack_from(entry)
-    exec_id_at = _HEAD.size + venue_bytes
-    venue, exec_id = entry[_HEAD.size : exec_id_at].decode(), entry[exec_id_at:].decode()
-    return Execution(venue, trade_date, exec_id, quantity, price, LIQUIDITIES[liquidity])
-
-
-def identity_bytes(identity: Identity) -> bytes:
-    """The identity part of an entry."""
-    return entry_of(Execution(*identity, quantity=0, price=0, liquidity=None))[IDENTITY_AT:]
-
-
-def hash_of(entry: bytes) -> int:
-    """A number that differs for most executions and is equal for equal ones."""
-    return hash_identity(entry[IDENTITY_AT:])
-
-
-def hash_identity(identity: bytes) -> int:
-    """The hash of the identity part of an entry."""
-    return crc32(identity) | HASH_FLAG
-
-
-def split(entries: bytes) -> Iterator[bytes]:
-    """The single entries."""
-    at, size = 0, _HEAD.size
-    while at < len(entries):
-        end = at + size + entries[at + size - 2] + entries[at + size - 1]
-        yield entries[at:end]
-        at = end
-
-
-def _unknown(count: int) -> Ints:
-    rows = np.empty((count, _WIDTH), np.int64)
-    rows[:] = _UNKNOWN
-    return rows
-
-
 def _note(moved: dict[int, int], hashes: Iterable[int], number: int) -> None:
     for value in hashes:
         moved[value] = number if moved.get(value, number) == number else _SEVERAL
 
 
-def _status(number: int) -> OrdStatus | None:
-    return STATUSES[number] if number >= 0 else None
+def _optional(number: int) -> int | None:
+    return None if number == NONE else number
 
 
-def _position(source: int, sequence: int) -> Position | None:
-    return Position(source, sequence) if source else None
+def _number(value: int | None) -> int:
+    return NONE if value is None else value

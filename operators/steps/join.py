@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -21,8 +22,11 @@ from config.topology import OperatorSpec
 from operators.model.fees import FeeSchedule, parse_schedule
 from operators.model.fold import fold_executions, fold_statuses
 from operators.model.folded import Folded
-from operators.model.order_table import Column, OrderTable, chunk_count
-from operators.model.orders import Context
+from operators.model.order_layout import Column
+from operators.model.order_schemas import ANOMALY, FAMILY
+from operators.model.order_state import Context
+from operators.model.order_table import OrderTable, chunk_count
+from operators.model.parents import FamilyChange
 from operators.registry import Build, Operator
 from operators.state.groups import GroupStores
 from operators.state.store import HEADER_BYTES, NEVER, header
@@ -142,6 +146,13 @@ class JoinKernel:
             ("enriched", folded.enriched, folded.enriched_from),
         ):
             if batch.num_rows:
+                keys = batch.column("key").cast(pa.binary())
+                outcome.streams.setdefault(stream, []).append(StreamBatch(batch, keys, columns.origin, positions))
+        for stream, told, schema in (("anomalies", folded.anomalies, ANOMALY), ("family", folded.family, FAMILY)):
+            if told:
+                records = [msgspec.to_builtins(record) for _, record in told]
+                batch = pa.RecordBatch.from_pylist(records, schema=schema)
+                positions = np.array([position for position, _ in told], np.int64)
                 keys = batch.column("key").cast(pa.binary())
                 outcome.streams.setdefault(stream, []).append(StreamBatch(batch, keys, columns.origin, positions))
         for _, anomaly in folded.anomalies:
@@ -270,9 +281,15 @@ OPERATOR: Final = Operator(
         name="join_status_executions",
         keys=frozenset({RECORD_KEY}),
         inputs={"status": "OrderStatusChanged", "executions": "ExecutionReport"},
-        outputs={"consolidated": "OrderStatusChanged", "enriched": "OrderEnriched"},
+        outputs={
+            "consolidated": "OrderStatusChanged",
+            "enriched": "OrderEnriched",
+            "anomalies": "OrderAnomaly",
+            "family": FamilyChange.__name__,
+        },
         options=JoinOptions,
     ),
     _build,
     flush_each_epoch=False,
+    internal={FamilyChange.__name__: FamilyChange},
 )

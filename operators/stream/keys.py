@@ -31,6 +31,11 @@ def _account_symbol(columns: Columns) -> Sequence[bytes]:
     return [key.partition(b"|")[0] + b"|" + s for key, s in zip(columns.keys, symbols, strict=True)]
 
 
+def _parent(columns: Columns) -> Sequence[bytes]:
+    parents = _column(columns, "parentId")
+    return [key.partition(b"|")[0] + b"|" + parent for key, parent in zip(columns.keys, parents, strict=True)]
+
+
 def _symbol_venue(columns: Columns) -> Sequence[bytes]:
     symbols, venues = _column(columns, "symbol"), _column(columns, "venue")
     return [symbol + b"|" + venue for symbol, venue in zip(symbols, venues, strict=True)]
@@ -44,6 +49,6 @@ def _column(columns: Columns, name: str) -> list[bytes]:
 
 
 KEYS: Mapping[str, Callable[[Columns], Sequence[bytes]]] = MappingProxyType(
-    {"account": _account, "account_symbol": _account_symbol, "symbol_venue": _symbol_venue}
+    {"account": _account, "account_symbol": _account_symbol, "parent": _parent, "symbol_venue": _symbol_venue}
 )
 """Keys that need an exchange, by the names that topologies use."""

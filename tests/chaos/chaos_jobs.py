@@ -22,7 +22,8 @@ from operators.codec.sources import FolderSchemas
 from operators.model.dashboard import Aggregate
 from operators.model.events import ExecutionReport, OrderStatusChanged
 from operators.model.fees import parse_schedule
-from operators.model.orders import Context, Order, on_execution, on_status
+from operators.model.order_state import Context, Order
+from operators.model.orders import on_execution, on_status
 from operators.model.positions import Position
 from operators.model.timeline import Timeline
 from operators.state.reader import StoreReader

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from flows.tester import FlowTester
 from operators.model.events import EventType, ExecutionReport, OrderStatusChanged, OrderSummary, StatusDetail
 
@@ -70,4 +74,87 @@ def test_an_order_with_more_fills_than_a_row_holds_still_knows_every_one_after_a
         flow.send("orders.executions", *fills)
         flow.run()
         assert [e.filled_quantity for e in flow.read("orders.enrichment")] == [2 * n for n in range(1, 31)]
+        assert flow.dead_letters() == []
+
+
+def test_a_bust_refunds_after_a_crash_that_lost_every_store() -> None:
+    with FlowTester("order_status") as flow:
+        flow.send("orders.status", status("NEW", 1))
+        fills = [fill(f"E{n}", 2, 10_000_000, n, 2 * n) for n in range(1, 31)]
+        flow.send("orders.executions", *fills)
+        flow.run()
+        flow.crash(lose_state=True)
+        bust = msgspec.structs.replace(
+            fill("B1", 2, 10_000_000, 31, 58), exec_type="TRADE_CANCEL", exec_ref_id="E3", leaves_quantity=42
+        )
+        flow.send("orders.executions", bust, msgspec.structs.replace(bust, sequence=32))
+        flow.process_uncommitted()
+        flow.crash()
+        flow.run()
+        last = flow.read("orders.enrichment")[-1]
+        assert (last.filled_quantity, last.last_quantity, last.exec_type) == (58, -2, "TRADE_CANCEL")
+        assert (last.exec_ref_id, last.replaced_quantity, last.replaced_price) == ("E3", 2, 10_000_000)
+        assert [(a.kind, a.exec_id, a.sequence) for a in flow.read("orders.anomalies")] == [("DUPLICATE", "B1", 1)]
+        assert flow.dead_letters() == []
+
+
+def test_anomalies_are_events_with_a_sequence_of_their_own_through_crashes() -> None:
+    with FlowTester("order_status") as flow:
+        flow.send("orders.status", status("NEW", 2), status("NEW", 1))
+        flow.run()
+        flow.crash(lose_state=True)
+        once = fill("E1", 40, 10_000_000, 1, 40)
+        flow.send("orders.executions", once, once, msgspec.structs.replace(once, last_quantity=50, sequence=2))
+        flow.run()
+        anomalies = flow.read("orders.anomalies")
+        assert [(a.sequence, a.kind) for a in anomalies] == [
+            (1, "GAP"), (2, "DUPLICATE"), (3, "DUPLICATE"), (4, "EXEC_ID_REUSED"), (5, "CUM_MISMATCH"),
+        ]  # fmt: skip
+        assert {(a.event_type, a.key, a.source, a.symbol) for a in anomalies} == {
+            ("ORDER_ANOMALY", KEY, "status-aggregator", "MSFT")
+        }
+
+
+def test_a_status_that_shows_nothing_new_raises_no_event() -> None:
+    with FlowTester("order_status") as flow:
+        flow.send("orders.status", status("NEW", 1), status("NEW", 2))
+        flow.run()
+        flow.send("orders.executions", fill("E1", 40, 10_000_000, 1, 40))
+        flow.send("orders.status", status("PARTIALLY_FILLED", 3))
+        flow.run()
+        events = [e for e in flow.read("orders.status") if e.event_type == EventType.ORDER_STATUS_CONSOLIDATED]
+        assert [(e.sequence, e.status.code) for e in events] == [(1, "NEW"), (2, "PARTIALLY_FILLED")]
+
+
+def child(order_id: str, quantity: int, **changes: Any) -> OrderStatusChanged:
+    event = status("NEW", 1, quantity=quantity)
+    order = msgspec.structs.replace(event.order, id=order_id, parent_id="P1")
+    return msgspec.structs.replace(event, key=f"ACC1|{order_id}", order=order, **changes)
+
+
+def test_a_parent_is_rolled_up_from_children_on_other_partitions_through_crashes() -> None:
+    with FlowTester("order_status") as flow:
+        parent = status("NEW", 1, quantity=300)
+        parent_terms = msgspec.structs.replace(parent.order, id="P1", is_parent=True)
+        flow.send("orders.status", msgspec.structs.replace(parent, key="ACC1|P1", order=parent_terms))
+        flow.run()
+        flow.send("orders.status", *(child(f"C{n}", 100) for n in range(3)))
+        flow.run()
+        flow.crash(lose_state=True)
+        flow.send("orders.executions", *(
+            msgspec.structs.replace(fill(f"E{n}", 100, 10_000_000 + n, 1, 100), key=f"ACC1|C{n}") for n in range(2)
+        ))  # fmt: skip
+        flow.process_uncommitted()
+        flow.crash()
+        flow.run()
+        rejected = child("C2", 100, sequence=2, status=StatusDetail(code="REJECTED", filled_quantity=0))
+        flow.send("orders.status", rejected)
+        flow.run()
+        events = [e for e in flow.read("orders.status") if e.source == "parent-aggregator"]
+        assert [(e.sequence, e.key, e.status.code, e.status.filled_quantity) for e in events] == [
+            (1, "ACC1|P1", "NEW", 0), (2, "ACC1|P1", "PARTIALLY_FILLED", 100), (3, "ACC1|P1", "PARTIALLY_FILLED", 200),
+        ]  # fmt: skip
+        assert (events[-1].status.leaves_quantity, events[-1].status.avg_price) == (100, 10_000_000)
+        assert not [e for e in flow.read("orders.status") if e.key == "ACC1|P1" and e.source == "status-aggregator"]
+        assert {e.key for e in flow.read("orders.enrichment")} == {"ACC1|C0", "ACC1|C1"}
         assert flow.dead_letters() == []

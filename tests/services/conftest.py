@@ -14,9 +14,11 @@ from broker.embedded import EmbeddedLog
 from config.topics import DEAD_LETTER_TOPIC
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
-from operators.model.events import ExecutionReport, OrderStatusChanged
+from operators.model.events import ExecutionReport, OrderStatusChanged, account_of, order_key
 from operators.model.fees import FeeSchedule, parse_schedule
-from operators.model.orders import Context, Order, on_execution, on_status
+from operators.model.order_state import Context, Order
+from operators.model.orders import on_execution, on_status
+from operators.model.parents import FamilyChange, Parent, on_change
 from services.truth_fees import FeeTable
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -82,6 +84,7 @@ def order_status() -> Callable[[Iterable[Event]], list[Event]]:
 
     def outputs(events: Iterable[Event]) -> Iterator[Event]:
         orders: dict[str, Order | None] = {}
+        parents: dict[str, Parent] = {}
         for topic, record in events:
             order = orders.get(record["key"])
             if topic == "orders.status":
@@ -90,6 +93,12 @@ def order_status() -> Callable[[Iterable[Event]], list[Event]]:
                 step = on_execution(order, msgspec.convert(record, ExecutionReport), context)
             orders[record["key"]] = step.order
             for output in step.outputs:
+                if isinstance(output, FamilyChange):
+                    key = order_key(account_of(output.key), output.parent_id)
+                    parents[key], status = on_change(parents.get(key), key, output)
+                    if status is not None:
+                        yield "orders.status", msgspec.to_builtins(status)
+                    continue
                 row = msgspec.to_builtins(output)
                 consolidated = row["eventType"] == "ORDER_STATUS_CONSOLIDATED"
                 yield ("orders.status" if consolidated else "orders.enrichment"), row

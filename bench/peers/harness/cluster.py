@@ -13,7 +13,8 @@ STATUS = "orders.status"
 EXECUTIONS = "orders.executions"
 ENRICHMENT = "orders.enrichment"
 DEAD_LETTERS = "orders.dlq"  # for the engines that want it; a correct job writes nothing there
-TOPICS = (STATUS, EXECUTIONS, ENRICHMENT, DEAD_LETTERS)
+ANOMALIES = "orders.anomalies"  # for the engines that tell of them, such as of an execution that was sent twice
+TOPICS = (STATUS, EXECUTIONS, ENRICHMENT, DEAD_LETTERS, ANOMALIES)
 QUEUE = 500_000
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from config.errors import InvalidRecordError
-from operators.model import events, order_columns
+from operators.model import events, order_schemas
 from operators.model.money import Rate, fitting, to_decimal, to_micros
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "config" / "schemas"
@@ -68,7 +68,11 @@ def test_a_struct_has_the_fields_of_its_contract(struct: Any) -> None:
 
 @pytest.mark.parametrize(
     ("columns", "subject"),
-    [(order_columns.CONSOLIDATED, "orders.status-value"), (order_columns.ENRICHED, "orders.enrichment-value")],
+    [
+        (order_schemas.CONSOLIDATED, "orders.status-value"),
+        (order_schemas.ENRICHED, "orders.enrichment-value"),
+        (order_schemas.ANOMALY, "orders.anomalies-value"),
+    ],
 )
 def test_output_columns_are_those_of_the_contract_in_its_order(columns: Any, subject: str) -> None:
     schema = contract(subject)

@@ -1,0 +1,85 @@
+"""The operator `roll_up_parents`: the consolidated status of parent orders, from what their children tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from config.topology import OperatorSpec
+from operators.model.parents import FamilyChange, Parent, on_change
+from operators.registry import Build, Operator
+from operators.state.groups import GroupStores
+from operators.stream.kernel import StepOutcome
+from operators.stream.records import Columns
+from operators.stream.scalar import ScalarKernel
+from operators.stream.step import FOREVER, Context, Logic, Output, PureLogic, Result
+
+
+class ParentsLogic:
+    """Adds up the changes of a family; forgets a parent `retain_ms` after the last one, once it is closed."""
+
+    state_type = Parent
+
+    def __init__(self, retain_ms: int | None) -> None:
+        self._retain_ms = retain_ms
+
+    def on_record(
+        self, state: Parent | None, key: str, role: str, record: FamilyChange, context: Context
+    ) -> Result[Parent]:
+        parent, status = on_change(state, key, record)
+        outputs = [] if status is None else [Output("consolidated", status, key=key)]
+        return Result(parent, outputs, due_ms=self._due_ms(parent))
+
+    def on_due(self, state: Parent, key: str, context: Context) -> Result[Parent]:
+        return Result(None)
+
+    def window_keys(self, key: str, record: Any, context: Context) -> None:
+        return None
+
+    def _due_ms(self, parent: Parent) -> int:
+        if self._retain_ms is None or not parent.closed:
+            return FOREVER
+        return parent.last_event_at // 1_000 + self._retain_ms
+
+
+class ParentsKernel(ScalarKernel):
+    """The kernel of the step, which costs nothing until there is a first parent."""
+
+    def __init__(self, step_id: str, logic: Logic[Any], stores: GroupStores, **options: Any) -> None:
+        super().__init__(step_id, logic, stores, **options)
+        self._groups, self._in_use = stores, False
+
+    def open(self, groups: Sequence[int]) -> None:
+        super().open(groups)
+        self._in_use |= any(self._groups.stream_time_ms(group) >= 0 for group in groups)
+
+    def process(self, inputs: Mapping[str, Columns], *, now_ms: int) -> StepOutcome:
+        self._in_use |= bool(inputs)
+        return super().process(inputs, now_ms=now_ms) if self._in_use else StepOutcome()
+
+
+def _build(given: Build) -> ParentsKernel:
+    logic: Logic[Parent] = ParentsLogic(given.retain_ms)
+    return ParentsKernel(
+        given.step_id,
+        PureLogic(logic) if given.check_purity else logic,
+        given.stores,
+        event_types=given.event_types,
+        streams=given.streams,
+        broadcast=given.broadcast,
+        stop_on_error=given.stop_on_error,
+        cache_rows=given.cache_rows,
+        clock_ahead_max_ms=given.clock_ahead_max_ms,
+    )
+
+
+OPERATOR: Final[Operator] = Operator(
+    OperatorSpec(
+        name="roll_up_parents",
+        keys=frozenset({"parent"}),
+        inputs={"family": FamilyChange.__name__},
+        outputs={"consolidated": "OrderStatusChanged"},
+    ),
+    _build,
+    flush_each_epoch=False,
+)
