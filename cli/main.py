@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "demo": Entry("cli.demo:demo", "Play a simulated day through the whole pipeline."),
     "up": Entry("cli.up:up", "Run all flows, supervised."),
     "run": Entry("cli.run:run", "Run a flow."),
-    "query": Entry("cli.query:query", "Ask the views: positions, timelines, dashboard."),
+    "query": Entry("cli.query:query", "Ask the views: positions, timelines, dashboard, alerts."),
     "simulate": Entry("cli.simulate:simulate", "Run a simulated order engine and venue."),
     "import": Entry("cli.imports:import_", "Import market data files and FIX logs."),
     "produce": Entry("cli.produce:produce", "Write JSON lines to a topic."),

@@ -11,9 +11,17 @@ import msgspec
 
 import config
 from config.topics import TOPICS
+from operators.model import alerts as alert_model
 from operators.model import events, limits, milestones
 from operators.registry import Operator
-from operators.steps import dashboard, join, positions, risk, timeline
+from operators.steps import (
+    children,
+    dashboard,
+    join,
+    positions,
+    risk,
+    timeline,
+)
 
 SCHEMA_FOLDER: Final = Path(config.__file__).parent / "schemas"
 """The versioned schemas that ship with the product."""
@@ -28,6 +36,8 @@ _EVENTS: Mapping[str, type[msgspec.Struct]] = {
         events.OrderEnriched,
         events.OrderAnomaly,
         milestones.Milestone,
+        alert_model.OrderAlert,
+        alert_model.AccountReference,
         limits.RiskControl,
         limits.SymbolReference,
     )
@@ -39,6 +49,16 @@ EVENT_TYPES: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
 """Event type by topic."""
 
 OPERATORS: Mapping[str, Operator] = MappingProxyType(
-    {module.OPERATOR.spec.name: module.OPERATOR for module in (risk, join, positions, timeline, dashboard)}
+    {
+        module.OPERATOR.spec.name: module.OPERATOR
+        for module in (
+            risk,
+            join,
+            positions,
+            timeline,
+            children,
+            dashboard,
+        )
+    }
 )
 """The operators by name."""
