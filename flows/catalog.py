@@ -15,12 +15,16 @@ from operators.model import alerts as alert_model
 from operators.model import events, limits, milestones
 from operators.registry import Operator
 from operators.steps import (
+    alerts,
     children,
     dashboard,
     join,
     positions,
     risk,
     timeline,
+    watch_orders,
+    watch_ratios,
+    watch_wash_trades,
 )
 
 SCHEMA_FOLDER: Final = Path(config.__file__).parent / "schemas"
@@ -58,6 +62,10 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
             timeline,
             children,
             dashboard,
+            watch_orders,
+            watch_ratios,
+            watch_wash_trades,
+            alerts,
         )
     }
 )
