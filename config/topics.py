@@ -73,7 +73,7 @@ _TABLE = (
     _events("orders.alerts", "OrderAlert", key="accountId|orderId or accountId", retention_days=30),
     _reference("risk.controls", "RiskControl", key="FIRM, ACCOUNT:<accountId> or SYMBOL:<symbol>"),
     _reference("reference.symbols", "SymbolReference", key="symbol"),
-    _reference("reference.accounts", "AccountReference", key="accountId"),
+    _reference("reference.accounts", "AccountReference", key="account id"),
     _events(DEAD_LETTER_TOPIC, None, key="that of the failed record", retention_days=30),
 )
 

@@ -41,9 +41,9 @@ _EVENTS: Mapping[str, type[msgspec.Struct]] = {
         events.OrderAnomaly,
         milestones.Milestone,
         alert_model.OrderAlert,
-        alert_model.AccountReference,
         limits.RiskControl,
         limits.SymbolReference,
+        limits.AccountReference,
     )
 }
 

@@ -76,14 +76,6 @@ class OrderAlert(Event, frozen=True, kw_only=True, rename="camel"):
     correlation_id: str | None = None
 
 
-class AccountReference(Event, frozen=True, kw_only=True, rename="camel"):
-    """What is known of one account, whose id is the key: topic reference.accounts."""
-
-    owner_id: str | None = None
-    stp_group: str | None = None
-    desk: str | None = None
-
-
 def raised(
     kind: AlertKind, *, at: int, key: str, scope: AlertScope, detail: str, sequence: int, source: str
 ) -> OrderAlert:

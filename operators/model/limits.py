@@ -73,6 +73,15 @@ class SymbolReference(Event, frozen=True, kw_only=True, rename="camel"):
         return self.occurred_at if self.reference_at is None else self.reference_at
 
 
+class AccountReference(Event, frozen=True, kw_only=True, rename="camel"):
+    """What is known of one account, whose id is the key: topic reference.accounts."""
+
+    version: int = 1
+    owner: str | None = None
+    stp_group: str | None = None
+    desk: str | None = None
+
+
 class Limit(NamedTuple):
     """A limit and the scope it comes from."""
 

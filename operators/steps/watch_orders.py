@@ -87,9 +87,9 @@ def _owned(milestone: Milestone, context: Context) -> list[Milestone]:
     if milestone.kind not in _OWNED:
         return []
     account = context.broadcast["accounts"].get(account_of(milestone.key))
-    if account is None or not account.owner_id:
+    if account is None or not account.owner:
         return []
-    return [replace(milestone, owner_id=account.owner_id)]
+    return [replace(milestone, owner_id=account.owner)]
 
 
 def _logic(given: Build) -> WatchOrders:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from flows.tester import FlowTester
-from operators.model.alerts import AccountReference, AlertEpisode, OrderAlert
+from operators.model.alerts import AlertEpisode, OrderAlert
+from operators.model.limits import AccountReference
 from operators.model.milestones import Milestone
 
 AT = 1_790_000_000_000_000
@@ -23,9 +24,9 @@ def happened(kind: str, at_s: float, key: str = "A1|O1", **fields: Any) -> Miles
     return Milestone(kind=kind, occurred_at=AT + int(at_s * S), key=key, **values)
 
 
-def account(account_id: str, owner_id: str | None) -> AccountReference:
+def account(account_id: str, owner: str | None) -> AccountReference:
     return AccountReference(
-        event_type="ACCOUNT_REFERENCE", version=1, occurred_at=AT, key=account_id, owner_id=owner_id, sequence=1,
+        event_type="ACCOUNT_REFERENCE", version=1, occurred_at=AT, key=account_id, owner=owner, sequence=1,
         source="operations",
     )  # fmt: skip
 

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from operators.model.alerts import (
-    AccountReference,
     AlertEpisode,
     AlertKind,
     AlertScope,
@@ -20,6 +19,7 @@ from operators.model.alerts import (
     raised,
     with_alert,
 )
+from operators.model.limits import AccountReference
 from operators.model.milestones import Milestone
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "config" / "schemas"
