@@ -12,12 +12,16 @@ corrected fill, inside the collar, and by the bust of the last fill outside. The
 last known price at the fill, else the arrival price; a fill without any is not judged.
 `deviation = |price - reference| / reference × 10,000` basis points.
 
-The first three are deadlines in event time. An answer says when it happened, so one that comes late but happened in
-time raises nothing while the flow still waits for it, which it does for `grace` after the deadline; and one that
-happened after the deadline raises and clears, however early it is read. What is raised therefore depends on the
-events and on the event time of the key group, not on how records are cut into batches.
+The first three are deadlines in event time, and the flow waits for `grace` after each: an answer says when it happened,
+so one that is told late but happened in time raises nothing. One that happened after the deadline raises and clears.
+What is raised therefore depends on the events and on the event time of the key group, not on how records are cut into
+batches.
 
-Where an answer comes later than the grace allows for, the alert stands and is cleared with the time of the answer.
+Pending statuses and ends come from one source, which tells them in order, so the first answer told is the first there
+was, and is believed at once. Answers of venues come from several: an order's cancel may be told before the NEW that
+preceded it. So UNACKNOWLEDGED is judged once, when deadline and grace are over, by the earliest answer known then.
+
+Where an answer is told later than the grace allows for, the alert stands and is cleared with the time of the answer.
 """
 
 from __future__ import annotations
@@ -55,13 +59,15 @@ class OrderLimits(NamedTuple):
 class OrderWatch(msgspec.Struct, frozen=True, kw_only=True):
     """State of one watched order. Times are microseconds; `alerts` are those raised and not cleared, by kind.
 
-    `pending` is a pending status and since when it stands; `outside` the execution behind an open collar alert.
+    `answered_at` is the earliest answer of a venue, `judged` whether that was judged; `pending` a pending status
+    and since when it stands; `outside` the execution behind an open collar alert.
     """
 
     symbol: str
     placed_at: int | None = None
     good_till: bool = False
-    answered: bool = False
+    answered_at: int | None = None
+    judged: bool = False
     opened_at: int | None = None
     ended: bool = False
     pending: tuple[str, int] | None = None
@@ -124,12 +130,14 @@ def next_due_ms(state: OrderWatch, limits: OrderLimits) -> int:
 
 
 def _deadlines(state: OrderWatch, limits: OrderLimits) -> Iterator[_Deadline]:
-    if state.ended:
-        return
-    if state.placed_at is not None and not state.answered:
-        yield _Deadline(
+    if state.placed_at is not None and not state.judged:
+        unanswered = _Deadline(
             AlertKind.UNACKNOWLEDGED, state.placed_at, limits.acknowledgement_ms, "no venue has answered the order"
         )
+        if state.answered_at is None or state.answered_at > unanswered.at:
+            yield unanswered
+    if state.ended:
+        return
     if state.pending is not None:
         code, since = state.pending
         yield _Deadline(AlertKind.STUCK_PENDING, since, limits.pending_ms, f"{code} has no answer")
@@ -147,13 +155,22 @@ class _Watch:
     def raise_overdue(self, event_time_ms: int) -> None:
         """Raises for every deadline whose grace is over."""
         for deadline in list(_deadlines(self._state, self._limits)):
-            if -(-deadline.at // _MICROS) + self._limits.grace_ms <= event_time_ms:
-                self._raise_deadline(deadline)
+            if -(-deadline.at // _MICROS) + self._limits.grace_ms > event_time_ms:
+                continue
+            self._raise_deadline(deadline)
+            if deadline.kind == AlertKind.UNACKNOWLEDGED:
+                self._state = replace(self._state, judged=True)
+                if self._state.answered_at is not None:
+                    self._clear(deadline.kind, self._state.answered_at, "an answer")
 
     def answer(self, milestone: Milestone) -> None:
-        """Ends what the milestone answers; raises first if that happened after its deadline."""
-        before = self._state
-        after = replace(before, answered=before.answered or milestone.kind in _ANSWERS)
+        """Ends what the milestone answers; where its deadline is not judged later, raises first if that was missed."""
+        if milestone.kind in _ANSWERS:
+            earlier = self._state.answered_at
+            at = milestone.occurred_at if earlier is None else min(earlier, milestone.occurred_at)
+            self._state = replace(self._state, answered_at=at)
+            self._clear(AlertKind.UNACKNOWLEDGED, milestone.occurred_at, milestone.kind)
+        before = after = self._state
         if milestone.kind in _ENDS:
             after = replace(after, ended=True, pending=None, opened_at=None)
         elif milestone.kind in (_K.PENDING, _K.ANSWERED):
@@ -164,7 +181,7 @@ class _Watch:
                 continue
             if milestone.occurred_at > deadline.at:
                 self._raise_deadline(deadline)
-            self._clear(deadline.kind, milestone)
+            self._clear(deadline.kind, milestone.occurred_at, milestone.code or milestone.kind)
         self._state = replace(after, alerts=self._state.alerts, sequence=self._state.sequence)
 
     def begin(self, milestone: Milestone) -> None:
@@ -192,7 +209,7 @@ class _Watch:
         kind, outside = AlertKind.FILL_OUTSIDE_COLLAR, self._state.outside
         if milestone.kind == _K.BUSTED:
             if outside is not None and milestone.exec_ref_id == outside:
-                self._clear(kind, milestone)
+                self._clear(kind, milestone.occurred_at, milestone.kind)
                 self._state = replace(self._state, outside=None)
             return
         price, reference = milestone.price, milestone.reference_price
@@ -207,7 +224,7 @@ class _Watch:
             )  # fmt: skip
             self._state = replace(self._state, outside=milestone.exec_id)
         elif kind in self._state.alerts:
-            self._clear(kind, milestone)
+            self._clear(kind, milestone.occurred_at, milestone.kind)
             self._state = replace(self._state, outside=None)
 
     def done(self) -> Watched:
@@ -253,19 +270,18 @@ class _Watch:
         self._alerts.append(alert)
         self._state = replace(state, alerts={**state.alerts, kind.value: alert}, sequence=alert.sequence)
 
-    def _clear(self, kind: AlertKind, milestone: Milestone) -> None:
-        """Ends the alert's episode if one is under way."""
+    def _clear(self, kind: AlertKind, at: int, told: str) -> None:
+        """Ends the alert's episode, if one is under way, with what was told of `at`."""
         state = self._state
         alert = state.alerts.get(kind)
         if alert is None:
             return
-        detail = f"over with {milestone.kind if milestone.code is None else f'{milestone.kind} {milestone.code}'}"
-        if milestone.occurred_at < alert.raised_at:
+        detail = f"over with {told}"
+        if at < alert.raised_at:
             detail += ", which happened in time and was told late"
         elif alert.window_start is not None:
-            detail += f" after {(milestone.occurred_at - alert.window_start) / _MICROS_PER_S:g} s"
-        at = max(milestone.occurred_at, alert.raised_at)
-        ended = cleared(alert, at=at, detail=detail, sequence=state.sequence + 1)
+            detail += f" after {(at - alert.window_start) / _MICROS_PER_S:g} s"
+        ended = cleared(alert, at=max(at, alert.raised_at), detail=detail, sequence=state.sequence + 1)
         self._alerts.append(ended)
         rest = {name: other for name, other in state.alerts.items() if name != kind}
         self._state = replace(state, alerts=rest, sequence=ended.sequence)

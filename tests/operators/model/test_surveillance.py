@@ -77,6 +77,18 @@ CASES: list[tuple[str, list[Milestone], float, list[tuple[str, str, float]]]] = 
         [("UNACKNOWLEDGED", "RAISED", 5), ("UNACKNOWLEDGED", "CLEARED", 6)],
     ),
     (
+        "answered late, and told that it was answered before",
+        [PLACED, happened("CANCELED", 6), NEW],
+        60,
+        [],
+    ),
+    (
+        "ended after the limit",
+        [PLACED, happened("CANCELED", 6), happened("ACKNOWLEDGED", 5.5)],
+        60,
+        [("UNACKNOWLEDGED", "RAISED", 5), ("UNACKNOWLEDGED", "CLEARED", 5.5)],
+    ),
+    (
         "a pending cancel without answer",
         [PLACED, NEW, happened("PENDING", 10, code="PENDING_CANCEL")],
         42,
