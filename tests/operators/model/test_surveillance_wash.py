@@ -127,7 +127,7 @@ def test_alerts_do_not_depend_on_when_timers_are_looked_at(given_fills: list[Any
     for number, (wait_s, account, side, price) in enumerate(given_fills):
         at_s += wait_s
         one = fill(at_s, account, side, price, number)
-        elsewhere_s = at_s + data.draw(st.integers(0, 100))
+        elsewhere_s = at_s + data.draw(st.integers(0, 700))
         for each, fires in ((plain, False), (cut, data.draw(st.booleans()))):
             each.pass_time(elsewhere_s, timers=fires)
             each.take(one)
