@@ -20,9 +20,10 @@ Only consolidated statuses tell the state. The engine may lag behind the venue, 
 what either says would let an order that the engine has canceled be opened by the consolidated NEW that follows, and
 canceled a second time. Every engine status that the join accepts raises a consolidated one.
 
-An order that is worked through children has no milestones: its fills are those of its children, and it stands in no
-venue's book. A split (RESTATED) is no trade: quantity and price change, what was traded does not. The notional of a
-bust or correction is the difference of the order's exact notional before and after, so it is right after a split too.
+An order that is worked through children stands in no venue's book, and its fills are those of its children: it has no
+milestones but for executions that a venue reports of itself. A split (RESTATED) is no trade: quantity and price change,
+what was traded does not. The notional of a bust or correction is the difference of the order's exact notional before
+and after, so it is right after a split too.
 """
 
 from __future__ import annotations
@@ -126,20 +127,33 @@ def advance(progress: Progress | None, event: OrderEvent) -> tuple[Progress, lis
         after = _with_status(after, event)
     elif isinstance(event, ExecutionReport):
         after = _with_report(after, event)
-    if after.parent:
-        return after, []
-    milestones = []
-    if not before.placed and ((after.quantity > 0 and after.venue) or after.ended):
-        after = replace(after, placed=True)
-        milestones.append(_placed(after, event))
-    if _both_known(after) and not _both_known(before):
-        milestones.append(_acknowledgement(after, event))
-    milestones += _pending(before, after, event)
+    milestones: list[Milestone] = []
     if isinstance(event, OrderEnriched):
-        if (kind := _execution(event)) is not None:
-            milestones.append(_trade(kind, after, event))
-        after = replace(after, traded=after.traded or event.last_quantity > 0, notional=event.notional)
-    return after, [*milestones, *_end(before, after, event)]
+        after, milestones = _with_enrichment(after, event)
+    if after.parent:
+        return after, milestones
+    milestones = [*_arrival(before, after, event), *_pending(before, after, event), *milestones]
+    return replace(after, placed=after.placed or _is_placed(after)), [*milestones, *_end(before, after, event)]
+
+
+def _is_placed(progress: Progress) -> bool:
+    return bool((progress.quantity > 0 and progress.venue) or progress.ended)
+
+
+def _arrival(before: Progress, after: Progress, event: OrderEvent) -> list[Milestone]:
+    found = []
+    if not before.placed and _is_placed(after):
+        found.append(_placed(after, event))
+    if _both_known(after) and not _both_known(before):
+        found.append(_acknowledgement(after, event))
+    return found
+
+
+def _with_enrichment(progress: Progress, event: OrderEnriched) -> tuple[Progress, list[Milestone]]:
+    kind = _execution(event)
+    found = [] if kind is None else [_trade(kind, progress, event)]
+    traded = progress.traded or event.last_quantity > 0
+    return replace(progress, traded=traded, notional=event.notional), found
 
 
 def _symbol(event: OrderEvent) -> str:
