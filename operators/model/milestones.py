@@ -6,7 +6,7 @@ once, somebody must remember the order. `Progress` does, a few fields per order,
 | milestone | when | time | carries |
 |---|---|---|---|
 | PLACED | quantity and venue are known, or the order ended without | of that event | order quantity, time in force |
-| ACKNOWLEDGED | the first status and the venue's NEW are both known | of the venue's NEW | latency between the two |
+| ACKNOWLEDGED | the first status and the venue's NEW are both known | of the venue's NEW | latency, time in force |
 | PENDING | the consolidated status becomes PENDING_NEW, PENDING_CANCEL or PENDING_REPLACE | of the status | code |
 | ANSWERED | it leaves that for a status that is no end | of the status | code |
 | TRADED | enrichment tells a fill | of the fill | quantity, price, notional, latency since NEW if first |
@@ -103,6 +103,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     traded: bool = False
     parent: bool = False
     pending: str | None = None
+    time_in_force: str | None = None
     notional: int = 0
     arrival_price: int | None = None
     market_price: int | None = None
@@ -169,6 +170,7 @@ def _with_status(progress: Progress, event: OrderStatusChanged) -> Progress:
         _with_market(progress, event),
         first_status_at=first_at,
         parent=progress.parent or bool(event.order.is_parent) or event.source == PARENT_SOURCE,
+        time_in_force=event.order.time_in_force or progress.time_in_force,
         arrival_price=event.arrival_price if progress.arrival_price is None else progress.arrival_price,
     )
     if not consolidated:
@@ -196,7 +198,12 @@ def _with_report(progress: Progress, event: ExecutionReport) -> Progress:
     if at is None and event.exec_type == ExecType.NEW:
         at = event.occurred_at
     progress = _with_market(progress, event)
-    return replace(progress, acknowledged_at=at, quantity=progress.quantity or event.order_quantity)
+    return replace(
+        progress,
+        acknowledged_at=at,
+        quantity=progress.quantity or event.order_quantity,
+        time_in_force=event.time_in_force or progress.time_in_force,
+    )
 
 
 def _both_known(progress: Progress) -> bool:
@@ -204,13 +211,9 @@ def _both_known(progress: Progress) -> bool:
 
 
 def _placed(progress: Progress, event: OrderEvent) -> Milestone:
-    time_in_force = parent_id = None
-    if isinstance(event, OrderStatusChanged):
-        time_in_force, parent_id = event.order.time_in_force, event.order.parent_id
-    elif isinstance(event, ExecutionReport):
-        time_in_force = event.time_in_force
     milestone = _milestone(MilestoneKind.PLACED, progress, event, quantity=progress.quantity)
-    return replace(milestone, time_in_force=time_in_force, parent_id=parent_id or None)
+    parent_id = event.order.parent_id if isinstance(event, OrderStatusChanged) else None
+    return replace(milestone, time_in_force=progress.time_in_force, parent_id=parent_id or None)
 
 
 def _acknowledgement(progress: Progress, event: OrderEvent) -> Milestone:
@@ -222,6 +225,7 @@ def _acknowledgement(progress: Progress, event: OrderEvent) -> Milestone:
         occurred_at=progress.acknowledged_at,
         venue=progress.venue,
         latency_micros=progress.acknowledged_at - progress.first_status_at,
+        time_in_force=progress.time_in_force,
     )
 
 

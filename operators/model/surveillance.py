@@ -34,6 +34,7 @@ from msgspec.structs import replace
 
 from operators.model.alerts import AlertKind, AlertScope, OrderAlert, cleared, raised
 from operators.model.milestones import Milestone, MilestoneKind
+from operators.model.money import to_decimal
 
 _K = MilestoneKind
 _ENDS: Final = frozenset({_K.FILLED, _K.CANCELED, _K.REJECTED, _K.EXPIRED, _K.DONE})
@@ -189,6 +190,7 @@ class _Watch:
         state = replace(
             self._state,
             last_event_at=max(self._state.last_event_at, milestone.occurred_at),
+            good_till=self._state.good_till or milestone.time_in_force in _GOOD_TILL,
             correlation_id=milestone.correlation_id or self._state.correlation_id,
         )
         if milestone.kind == _K.PLACED and state.placed_at is None:
@@ -196,7 +198,6 @@ class _Watch:
                 state,
                 placed_at=milestone.occurred_at,
                 opened_at=None if state.ended else milestone.occurred_at,
-                good_till=milestone.time_in_force in _GOOD_TILL,
             )
         elif milestone.kind == _K.REOPENED:
             state = replace(state, ended=False, opened_at=milestone.occurred_at)
@@ -217,7 +218,8 @@ class _Watch:
             return
         deviation = abs(price - reference) * _BASIS_POINTS / reference
         if deviation > self._limits.collar_bps:
-            detail = f"execution {milestone.exec_id} is {deviation:.1f} bps from the reference"
+            told = f"execution {milestone.exec_id} at {to_decimal(price)}"
+            detail = f"{told} is {deviation:.1f} bps from the reference {to_decimal(reference)}"
             self._raise(
                 kind, milestone.occurred_at, detail,
                 measured=deviation, limit=self._limits.collar_bps, unit="bps", started_at=None,

@@ -40,7 +40,7 @@ def status(
     )
 
 
-def acknowledged(at: int = 150, market: int | None = None) -> OrderEvent:
+def acknowledged(at: int = 150, market: int | None = None, time_in_force: str | None = None) -> OrderEvent:
     fields: dict[str, Any] = {"cum_quantity": 0, "leaves_quantity": 100, "order_quantity": 100}
     return ExecutionReport(
         event_type="EXECUTION_REPORTED",
@@ -56,6 +56,7 @@ def acknowledged(at: int = 150, market: int | None = None) -> OrderEvent:
         symbol="MSFT",
         side="BUY",
         market=MarketState(price=market) if market else None,
+        time_in_force=time_in_force,
         **fields,
     )
 
@@ -191,6 +192,13 @@ def test_an_order_that_is_worked_through_children_has_no_milestones_but_an_end(h
         progress, _ = advance(progress, event)
     assert progress is not None
     assert progress.ended == "FILLED"
+
+
+def test_the_time_in_force_is_told_by_whoever_knows_it_first() -> None:
+    found = milestones_of(status("NEW", venue="XNAS"), acknowledged(time_in_force="GOOD_TILL_CANCEL"))
+    assert [(one.kind, one.time_in_force) for one in found] == [
+        ("PLACED", None), ("ACKNOWLEDGED", "GOOD_TILL_CANCEL")
+    ]  # fmt: skip
 
 
 def test_a_fill_is_held_against_the_newest_market_price_known_else_the_arrival_price() -> None:

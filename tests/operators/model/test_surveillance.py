@@ -111,6 +111,8 @@ CASES: list[tuple[str, list[Milestone], float, list[tuple[str, str, float]]]] = 
     ),
     ("open for too long", [PLACED, NEW], 3_602, [("STUCK_OPEN", "RAISED", 3_600)]),
     ("good till canceled", [happened("PLACED", 0, time_in_force="GOOD_TILL_CANCEL"), NEW], 9_999, []),
+    ("good till a date, which the venue tells", [PLACED, happened("ACKNOWLEDGED", 1, time_in_force="GOOD_TILL_DATE")],
+     9_999, []),
     (
         "canceled in the end",
         [PLACED, NEW, happened("CANCELED", 4_000)],
