@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from operators.model.alerts import OrderAlert
@@ -186,6 +186,7 @@ histories = st.lists(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories, st.data())
 def test_alerts_do_not_depend_on_when_timers_are_looked_at(history: list[Any], data: st.DataObject) -> None:
     """Timers fire at the start of a batch; other records of the key group move event time in between."""
@@ -206,6 +207,7 @@ def test_alerts_do_not_depend_on_when_timers_are_looked_at(history: list[Any], d
     assert plain.state == cut.state
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories)
 def test_every_episode_is_raised_once_and_cleared_at_most_once(history: list[Any]) -> None:
     order = Watching()

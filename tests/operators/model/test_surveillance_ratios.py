@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from operators.model.alerts import OrderAlert
@@ -128,6 +128,7 @@ counts = st.builds(
 )  # fmt: skip
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(counts, counts, counts)
 def test_panes_are_merged_in_any_order(a: Pane, b: Pane, c: Pane) -> None:
     assert a.merge(b).merge(c) == a.merge(b.merge(c)) == c.merge(a).merge(b)
@@ -139,6 +140,7 @@ events = st.lists(
 ).map(lambda given: sorted(given, key=lambda event: event[1]))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events, st.data())
 def test_alerts_do_not_depend_on_the_order_of_arrival_within_the_grace_nor_on_batches(
     given_events: list[tuple[str, int, int]], data: st.DataObject

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from operators.model.alerts import OrderAlert
@@ -120,6 +120,7 @@ fills = st.lists(
 )  # fmt: skip
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(fills, st.data())
 def test_alerts_do_not_depend_on_when_timers_are_looked_at(given_fills: list[Any], data: st.DataObject) -> None:
     plain, cut = Owner(), Owner()

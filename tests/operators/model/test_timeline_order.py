@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from operators.model.timeline import Entry
@@ -64,6 +64,7 @@ numbered = st.lists(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(numbered, st.randoms())
 def test_lines_are_in_the_order_of_time_whatever_the_order_of_arrival(
     given_entries: list[tuple[int, int, str]], random: Any
@@ -77,6 +78,7 @@ def test_lines_are_in_the_order_of_time_whatever_the_order_of_arrival(
     assert in_order(shuffled) == lines
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(numbered)
 def test_each_number_is_new_once_and_every_other_time_a_duplicate(given_entries: list[tuple[int, int, str]]) -> None:
     entries = [entry(at, sequence, time, origin) for at, (sequence, time, origin) in enumerate(given_entries)]
