@@ -68,7 +68,8 @@ def timeline(settings: Settings, order_key: str, children: bool, form: str) -> N
     lines, as_of = _timeline(settings, order_key, with_children=children)
     if not lines:
         raise NotFoundError(f"nothing is known of order {order_key}{_until(as_of)}")
-    _write([query_rows.of_line(line) for line in lines], form, as_of)
+    rows = [query_rows.of_line(line) for line in lines]
+    _write(rows if form == "json" else query_rows.without_empty_columns(rows), form, as_of)
 
 
 @query.command()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -142,6 +142,12 @@ def of_episode(episode: AlertEpisode) -> dict[str, Any]:
     }
 
 
+def without_empty_columns(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without what none of them has, so that a table of many columns can be read."""
+    told = [name for name in rows[0] if any(not _is_empty(row[name]) for row in rows)] if rows else []
+    return [{name: row[name] for name in told} for row in rows]
+
+
 def amount(micros: int | None) -> int | Decimal | None:
     """Millionths as the JSON form of events has them: a number without trailing zeros."""
     if micros is None:
@@ -158,10 +164,14 @@ def time(micros: int) -> str:
 
 def text(value: Any) -> str:
     """A value in a table's cell; a dash where there is none."""
-    if value is None or value in ("", {}, []):
+    if _is_empty(value):
         return "-"
     if isinstance(value, Mapping):
         return ",".join(f"{name}={'-' if part is None else part}" for name, part in value.items())
     if isinstance(value, list):
         return ",".join(str(part) for part in value)
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or value in ("", {}, [])

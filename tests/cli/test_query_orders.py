@@ -61,6 +61,9 @@ def test_a_parent_s_timeline_lists_its_children_and_on_request_what_was_said_of_
     ]
     assert [row["correlationId"] for row in merged if row["origin"] == "ENGINE"] == ["R1", "R2", "R3"]
     assert lines(run("query", "timeline", CHILDREN[0], "--format", "json"))[0]["marks"] == []
+    header = run("query", "timeline", PARENT).stdout.splitlines()[0].split()
+    assert {"KEY", "CORRELATIONID", "TEXT"} <= set(header)
+    assert not {"EXECID", "FEES", "MARKS"} & set(header), "a column without a value is left out"
 
 
 def test_alerts_are_shown_by_account_and_kind_and_as_long_as_they_are_open(play, run):
