@@ -30,6 +30,8 @@ _EVENTS: Mapping[str, type[msgspec.Struct]] = {
         milestones.Milestone,
         limits.RiskControl,
         limits.SymbolReference,
+        limits.AccountReference,
+        limits.Locate,
     )
 }
 
