@@ -32,7 +32,16 @@ from operators.model.limits_in_force import LimitsInForce
 from operators.model.money import fitting
 from operators.model.positions import side_sign
 from operators.model.risk_position import DAY_MICROS, with_execution, with_fill, with_mark, with_symbol
-from operators.model.risk_state import CLOSED_KEPT, Book, Closed, OrderRisk, Resting, SymbolRisk, Terms
+from operators.model.risk_state import (
+    CLOSED_KEPT,
+    RESTING_TOGETHER,
+    Book,
+    Closed,
+    OrderRisk,
+    Resting,
+    SymbolRisk,
+    Terms,
+)
 
 PARENT_SOURCE: Final = "parent-aggregator"
 """Who speaks for parents in consolidated statuses."""
@@ -107,7 +116,7 @@ def _count(book: Book, order_id: str, order: OrderRisk, before: _Effect, after: 
     sign, quantity = side_sign(order.side), after.quantity - before.quantity
     if order.locate is not None and after.located != before.located:
         book.put_located(order.locate, book.located(order.locate) + after.located - before.located)
-    symbol = _with_resting(book.symbol(order.symbol), order_id, order)
+    symbol = _with_resting(book, book.symbol(order.symbol), order_id, order)
     if order.parent is not None:
         book.put_symbol(order.symbol, symbol)
         parent = book.order(order.parent)
@@ -130,24 +139,33 @@ def _count(book: Book, order_id: str, order: OrderRisk, before: _Effect, after: 
     )
 
 
-def _with_resting(symbol: SymbolRisk, order_id: str, order: OrderRisk) -> SymbolRisk:
+def _with_resting(book: Book, symbol: SymbolRisk, order_id: str, order: OrderRisk) -> SymbolRisk:
+    """The account's part in a symbol with this order among its resting ones, or no longer."""
+    line = None
     if order.rests and not order.is_parent and order.open_quantity > 0:
-        resting = Resting(side_sign(order.side), order.terms.price, order.open_quantity)
-        if symbol.resting.get(order_id) == resting:
-            return symbol
-        return replace(symbol, resting=symbol.resting | {order_id: resting})
-    if order_id in symbol.resting:
-        kept = {known: each for known, each in symbol.resting.items() if known != order_id}
-        return replace(symbol, resting=kept)
-    return symbol
+        line = Resting(side_sign(order.side), order.terms.price, order.open_quantity)
+    others = book.resting(order.symbol, order_id) if symbol.elsewhere and order_id not in symbol.resting else {}
+    if order_id in others:
+        book.put_resting(order.symbol, order_id, _with_line(others, order_id, line))
+        return symbol if line is not None else replace(symbol, elsewhere=symbol.elsewhere - 1)
+    if symbol.resting.get(order_id) == line:
+        return symbol
+    if order_id in symbol.resting or len(symbol.resting) < RESTING_TOGETHER:
+        return replace(symbol, resting=_with_line(symbol.resting, order_id, line))
+    book.put_resting(order.symbol, order_id, _with_line(others, order_id, line))
+    return replace(symbol, elsewhere=symbol.elsewhere + 1)
+
+
+def _with_line(resting: dict[str, Resting], order_id: str, line: Resting | None) -> dict[str, Resting]:
+    if line is not None:
+        return resting | {order_id: line}
+    return {known: each for known, each in resting.items() if known != order_id}
 
 
 def _with_children(book: Book, parent_id: str, parent: OrderRisk, quantity: int) -> None:
     """A parent whose children may execute so much more. It rests nowhere itself."""
     after = replace(parent, is_parent=True, children=max(0, parent.children + quantity))
-    symbol = book.symbol(parent.symbol)
-    if parent_id in symbol.resting:
-        book.put_symbol(parent.symbol, _with_resting(symbol, parent_id, after))
+    book.put_symbol(parent.symbol, _with_resting(book, book.symbol(parent.symbol), parent_id, after))
     book.put_order(parent_id, after)
 
 

@@ -58,6 +58,10 @@ class Severity(StrEnum):
     WARN = "WARN"
 
 
+SEVERITIES: Final = tuple(Severity)
+"""In the order of the levels of a limit."""
+
+
 class Restriction(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """A scope that must not be traded, by side (None: both) and UTC day (inclusive; None: without end)."""
 

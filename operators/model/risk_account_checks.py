@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from operators.model.events import Breach
-from operators.model.limits import Severity
+from operators.model.limits import SEVERITIES
 from operators.model.limits_in_force import Level
 from operators.model.risk_position import times_part, within
 from operators.model.risk_request import Request, over, over_money
@@ -67,7 +67,7 @@ def _working(request: Request) -> Iterator[Breach]:
 def _order_to_trade(request: Request) -> Iterator[Breach]:
     account, level = request.account, request.limits.level("max_order_to_trade")
     requests, executions = account.requests + 1, max(1, account.executions)
-    for limit, severity in zip(level, Severity, strict=True):
+    for limit, severity in zip(level, SEVERITIES, strict=True):
         if limit and requests > limit.value * executions and requests > request.limits.order_to_trade_from:
             yield Breach(
                 check="ORDER_TO_TRADE",

@@ -39,7 +39,7 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from operators.model.events import Breach
-from operators.model.limits import Severity, TradingState, is_valid_on
+from operators.model.limits import SEVERITIES, TradingState, is_valid_on
 from operators.model.limits_in_force import Level, Limit
 from operators.model.positions import side_sign
 from operators.model.risk_account_checks import ACCOUNT_CHECKS
@@ -156,7 +156,7 @@ def _collar(request: Request) -> Iterator[Breach]:
         ("PRICE_COLLAR", "collar_bps", sign),
         ("PRICE_COLLAR_AWAY", "collar_away_bps", -sign),
     ):
-        for limit, severity in zip(request.limits.level(field), Severity, strict=True):
+        for limit, severity in zip(request.limits.level(field), SEVERITIES, strict=True):
             distance = direction * (intent.limit_price - reference) * _BPS
             if limit is not None and distance > limit.value * reference:
                 bound = reference * (_BPS + direction * limit.value) // _BPS
@@ -195,7 +195,7 @@ def _look_alike(request: Request) -> Iterator[Breach]:
     ]
     if request.replaces or not ages:
         return
-    for limit, severity in zip(request.limits.level("duplicate_window_ms"), Severity, strict=True):
+    for limit, severity in zip(request.limits.level("duplicate_window_ms"), SEVERITIES, strict=True):
         if limit is not None and min(ages) < limit.value * _MILLI:
             yield Breach(
                 check="LOOK_ALIKE_ORDER",

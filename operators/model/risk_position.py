@@ -44,7 +44,7 @@ def with_fill(book: Book, order: OrderRisk, *, quantity: int, notional: int, tod
         before,
         quantity=fitting(holding.quantity, "position"),
         cost_basis=fitting(holding.cost_basis, "cost basis"),
-        mark=before.mark or average,
+        mark=(before.mark or average) if holding.quantity else 0,
     )
     account = book.account
     book.account = replace(

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 from operators.model.events import Breach, EventType, OrderIntent, Side
 from operators.model.limits import (
+    SEVERITIES,
     AccountReference,
     Locate,
-    Severity,
     SymbolReference,
     Tables,
     account_scope,
@@ -153,7 +153,7 @@ def in_force(intent: OrderIntent, tables: Tables, limits: LimitsInForce) -> Limi
 
 def over(check: str, level: Level, attempted: int, *, current: int | None = None, unit: int = 1) -> Iterator[Breach]:
     """The breach of a level by a value above it, the hard one before the one that warns; values are shown in units."""
-    for limit, severity in zip(level, Severity, strict=True):
+    for limit, severity in zip(level, SEVERITIES, strict=True):
         if limit is not None and attempted > limit.value:
             yield Breach(
                 check=check,

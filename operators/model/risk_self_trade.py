@@ -77,7 +77,7 @@ def _met(request: Request) -> list[tuple[str, Resting]]:
         return []
     opposite = [
         (order_id, resting)
-        for order_id, resting in request.part.resting.items()
+        for order_id, resting in request.book.all_resting(intent.symbol).items()
         if resting.sign == -sign and (limit is None or sign * (limit - resting.price) >= 0)
     ]
     return sorted(opposite, key=lambda each: sign * each[1].price)

@@ -8,20 +8,24 @@
 | ClOrdIDs | `|ids|<00..3f>` | digests of the ClOrdIDs used, by a part of the digest | requests |
 | times | `|times|<of what>` | of recent messages or executions, as far as limits ask for them | requests, executions |
 | locate | `|locate|<locate id>` | how much of a locate is used up | events of its orders |
+| resting | `|resting|<symbol>|<00..3f>` | resting orders that found no room in the symbol's part | their events |
 | closed | `|closed|<slot>` | which order closed when, so that the oldest can be forgotten | closing orders |
 
 A `Book` is one event's view of these parts: it reads what is asked for and keeps what is changed, so that whoever runs
 the rules writes back exactly that. Nothing that was read is changed in place.
 
 The sizes are bounded: `CLOSED_KEPT` closed orders, 64 × `IDS_PER_BUCKET` ClOrdIDs, at most as many times as the limits
-count. What grows is one part per open order, and in a symbol's part a line per resting order in it.
+count. What grows is one part per open order, and a line per resting order: up to `RESTING_TOGETHER` of them in the
+symbol's part, the others spread over 64 parts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
 from hashlib import blake2b
+from itertools import accumulate, pairwise
 from typing import Any, Final, TypeVar
+from zlib import crc32
 
 import msgspec
 from msgspec.structs import replace
@@ -35,6 +39,8 @@ CLOSED_KEPT: Final = 1_024
 """So many closed orders of an account stay known, for the numbering of outcomes, late fills, busts and corrections."""
 IDS_PER_BUCKET: Final = 64
 """The account's last so many ClOrdIDs of each of 64 buckets stay known: some 4,000 in all."""
+RESTING_TOGETHER: Final = 16
+"""So many resting orders of an account in a symbol are kept in the symbol's part."""
 _BUCKETS: Final = 64
 _DIGEST_BYTES: Final = 8
 
@@ -115,8 +121,8 @@ class Recent(msgspec.Struct, frozen=True, array_like=True):
 class SymbolRisk(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     """An account in one symbol. Signed position and its cost in millionths, with the same sign; `mark` values a unit.
 
-    `buying` and `selling` are what open orders may still execute. `latched_at` is when the execution throttle of the
-    symbol closed, in microseconds.
+    `buying` and `selling` are what open orders may still execute, `elsewhere` counts resting orders in other parts.
+    `latched_at` is when the execution throttle of the symbol closed, in microseconds.
     """
 
     quantity: int = 0
@@ -126,6 +132,7 @@ class SymbolRisk(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     selling: int = 0
     working: int = 0
     resting: dict[str, Resting] = {}
+    elsewhere: int = 0
     recent: tuple[Recent, ...] = ()
     latched_at: int = NEVER
 
@@ -218,13 +225,33 @@ class Book:
         """Keeps the account's part in a symbol; forgets it when it says nothing any more."""
         self._put(symbol_part(symbol), None if part == _EMPTY_SYMBOL else part)
 
+    def resting(self, symbol: str, order_id: str) -> dict[str, Resting]:
+        """Those resting orders outside the symbol's part that are kept with this one."""
+        return self._get(_resting_part(symbol, order_id), _RESTING) or {}
+
+    def put_resting(self, symbol: str, order_id: str, resting: dict[str, Resting]) -> None:
+        """Keeps the resting orders that are kept with this one."""
+        self._put(_resting_part(symbol, order_id), resting or None)
+
+    def all_resting(self, symbol: str) -> dict[str, Resting]:
+        """Every resting order of the account in a symbol."""
+        part = self.symbol(symbol)
+        found = dict(part.resting)
+        if part.elsewhere:
+            for bucket in range(_BUCKETS):
+                others: dict[str, Resting] | None = self._get(f"|resting|{symbol}|{bucket:02x}", _RESTING)
+                found |= others or {}
+        return found
+
     def times(self, of: str) -> tuple[int, ...]:
         """The remembered times of something, in microseconds, ascending."""
-        return self._get(f"|times|{of}", _TIMES) or ()
+        steps: tuple[int, ...] | None = self._get(f"|times|{of}", _TIMES)
+        return tuple(accumulate(steps or ()))
 
     def put_times(self, of: str, times: tuple[int, ...]) -> None:
-        """Keeps the times of something."""
-        self._put(f"|times|{of}", times or None)
+        """Keeps the times of something, as the first and the steps from each to the next."""
+        steps = (*times[:1], *(after - before for before, after in pairwise(times)))
+        self._put(f"|times|{of}", steps or None)
 
     def located(self, locate_id: str) -> int:
         """How much of a locate is used up."""
@@ -290,6 +317,10 @@ def keep(parts: MutableMapping[str, bytes], changes: Mapping[str, bytes | None])
             parts[suffix] = part
 
 
+def _resting_part(symbol: str, order_id: str) -> str:
+    return f"|resting|{symbol}|{crc32(order_id.encode()) % _BUCKETS:02x}"
+
+
 def _digest(cl_ord_id: str) -> tuple[bytes, str]:
     """What is kept of a ClOrdID, 8 bytes, so that two are taken for one once in 10^16 times; and the part it is in."""
     digest = blake2b(cl_ord_id.encode(), digest_size=_DIGEST_BYTES).digest()
@@ -300,6 +331,7 @@ _EMPTY_SYMBOL: Final = SymbolRisk()
 _ORDER: Final = msgspec.msgpack.Decoder(OrderRisk)
 _SYMBOL: Final = msgspec.msgpack.Decoder(SymbolRisk)
 _TIMES: Final = msgspec.msgpack.Decoder(tuple[int, ...])
+_RESTING: Final = msgspec.msgpack.Decoder(dict[str, Resting])
 _COUNT: Final = msgspec.msgpack.Decoder(int)
 _CLOSED: Final = msgspec.msgpack.Decoder(Closed)
 _BYTES: Final = msgspec.msgpack.Decoder(bytes)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import InvalidRecordError
-from operators.model.risk_state import CLOSED_KEPT, Terms
+from operators.model.risk_state import CLOSED_KEPT, RESTING_TOGETHER, SymbolRisk, Terms
 
 PRICE = 400_000_000
 WIDE = {
@@ -233,6 +233,28 @@ def test_an_event_writes_the_parts_it_is_about_however_many_orders_there_are(new
     assert changed == {"|order|O7", "|symbol|MSFT"}
 
 
+def test_an_account_with_many_resting_orders_in_one_symbol_rewrites_few_of_them(new_desk: Desks) -> None:
+    desk = new_desk(firm=WIDE, lot=1, tick=1)
+    count = 40 * RESTING_TOGETHER
+    for number in range(count):
+        assert (
+            desk.ask(f"O{number}", occurred_at=number * 10_000, limit_price=PRICE + number).event_type
+            == "RISK_APPROVED"
+        )
+    assert {name: line.price - PRICE for name, line in desk.book.all_resting("MSFT").items()} == {
+        f"O{number}": number for number in range(count)
+    }
+    before = dict(desk.parts)
+    desk.say("PARTIALLY_FILLED", f"O{count - 1}", filled=30)
+    changed = [name for name in desk.parts if desk.parts[name] != before.get(name)]
+    assert sum(len(desk.parts[name]) for name in changed) < 3_000
+    assert desk.book.all_resting("MSFT")[f"O{count - 1}"].quantity == 70
+    for number in range(count):
+        desk.say("CANCELED", f"O{number}", filled=0, sequence=9)
+    assert desk.symbol() == SymbolRisk()
+    assert not any(name.startswith("|resting|") for name in desk.parts)
+
+
 def test_the_children_of_a_parent_reserve_nothing_and_its_statuses_convert_their_fills(desk: Any) -> None:
     child = {"parent_id": "ORD1", "quantity": 60}
     assert desk.ask("C1", **child).event_type == "RISK_APPROVED"
@@ -318,7 +340,7 @@ def test_whatever_happens_sums_are_those_over_open_orders_and_nothing_is_negativ
         assert sum(each.buying + each.selling for each in held) == sum(each.open_quantity for each in known.values())
         assert all(each.buying >= 0 and each.selling >= 0 and each.working >= 0 for each in held)
         assert desk.account.working == sum(order.approved and not order.closed for order in known.values())
-        resting = {name for each in held for name in each.resting}
+        resting = {name for symbol in ("MSFT", "AAPL") for name in desk.book.all_resting(symbol)}
         assert resting == {name for name, order in known.items() if order.open_quantity > 0}
         assert desk.account.open_notional == sum(abs(each.cost_basis) for each in held)
         assert desk.account.net_notional == sum(each.cost_basis for each in held)
