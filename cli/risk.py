@@ -11,7 +11,7 @@ import click
 
 from cli.session import with_settings
 from cli.table import write_table
-from config.errors import UsageError
+from config.errors import NotFoundError, UsageError
 from config.settings import Settings
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def show(settings: Settings, account: str | None, everyone: bool, form: str) -> 
     with View(settings, FLOW, STEP) as view:
         found = read_account(view, account)
     if found is None:
-        raise UsageError(f"risk has seen no request of account {account}")
+        raise NotFoundError(f"risk has seen no request of account {account}")
     _write([_of_used(each) for each in limits_used(found, tables)], form)
 
 

@@ -91,8 +91,11 @@ def with_order(book: Book, order_id: str, order: OrderRisk) -> None:
         order = replace(order, closed_number=book.account.closed_count)
         _remember_closed(book, order_id)
     book.put_order(order_id, order)
-    if order.approved:
-        _count(book, order_id, order, _effect(before), _effect(order))
+    if not order.approved:
+        return
+    effects = _effect(before), _effect(order)
+    if effects[0] != effects[1] or (before is not None and before.terms.price != order.terms.price):
+        _count(book, order_id, order, *effects)
 
 
 class _Effect(NamedTuple):

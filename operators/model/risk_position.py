@@ -59,6 +59,11 @@ def with_fill(book: Book, order: OrderRisk, *, quantity: int, notional: int, tod
 def with_symbol(book: Book, symbol: str, after: SymbolRisk) -> None:
     """Keeps the account's part in a symbol, and what that changes in the account's totals."""
     before, account = book.symbol(symbol), book.account
+    book.put_symbol(symbol, after)
+    if (after.quantity, after.cost_basis, after.mark) == (before.quantity, before.cost_basis, before.mark):
+        if after.working != before.working:
+            book.account = replace(account, working=account.working + after.working - before.working)
+        return
     book.account = replace(
         account,
         open_notional=fitting(account.open_notional + abs(after.cost_basis) - abs(before.cost_basis), "open notional"),
@@ -66,7 +71,6 @@ def with_symbol(book: Book, symbol: str, after: SymbolRisk) -> None:
         unrealised=fitting(account.unrealised + after.unrealised - before.unrealised, "unrealised profit"),
         working=account.working + after.working - before.working,
     )
-    book.put_symbol(symbol, after)
 
 
 def with_mark(book: Book, symbol: str, price: int | None) -> None:

@@ -115,4 +115,4 @@ def test_exposure_and_limits_used_are_read_from_the_store_of_the_flow(published,
     table = run("risk", "show", "ACC1")
     assert table.stdout.splitlines()[0].split() == ["SYMBOL", "CHECK", "USED", "LIMIT", "WARN", "SHARE", "SCOPE"]
     unknown = run("risk", "show", "NOBODY")
-    assert (unknown.exit_code, "NOBODY" in unknown.stderr) == (2, True)
+    assert (unknown.exit_code, "NOBODY" in unknown.stderr) == (1, True)
