@@ -31,17 +31,9 @@ from operators.model.limits import Tables, scopes_of
 from operators.model.limits_in_force import LimitsInForce
 from operators.model.money import fitting
 from operators.model.positions import side_sign
+from operators.model.risk_book import Book
 from operators.model.risk_position import DAY_MICROS, with_execution, with_fill, with_mark, with_symbol
-from operators.model.risk_state import (
-    CLOSED_KEPT,
-    RESTING_TOGETHER,
-    Book,
-    Closed,
-    OrderRisk,
-    Resting,
-    SymbolRisk,
-    Terms,
-)
+from operators.model.risk_state import CLOSED_KEPT, RESTING_TOGETHER, Closed, OrderRisk, Resting, SymbolRisk, Terms
 
 PARENT_SOURCE: Final = "parent-aggregator"
 """Who speaks for parents in consolidated statuses."""

@@ -28,11 +28,12 @@ from operators.model.events import Breach, EventType, OrderIntent, RiskAction, R
 from operators.model.exposure import with_order
 from operators.model.limits import Severity, Tables
 from operators.model.limits_in_force import LimitsInForce
+from operators.model.risk_book import Book
 from operators.model.risk_checks import breaches_of, possible_resend
 from operators.model.risk_position import DAY_MICROS, remembered, times_part, with_mark
 from operators.model.risk_request import Request, in_force
 from operators.model.risk_self_trade import self_trade
-from operators.model.risk_state import Book, OrderRisk, Recent, Terms
+from operators.model.risk_state import OrderRisk, Recent, Terms
 
 RECENT_KEPT: Final = 64
 """So many approved new orders of an account in a symbol are compared with, to find look-alikes."""

@@ -20,7 +20,8 @@ from msgspec.structs import replace
 from operators.model.limits_in_force import Count, Limits
 from operators.model.money import fitting
 from operators.model.positions import Holding, side_sign, traded
-from operators.model.risk_state import NEVER, Book, OrderRisk, SymbolRisk
+from operators.model.risk_book import Book
+from operators.model.risk_state import NEVER, OrderRisk, SymbolRisk
 
 DAY_MICROS = 86_400_000_000
 

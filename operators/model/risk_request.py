@@ -19,7 +19,8 @@ from operators.model.limits import (
 from operators.model.limits_in_force import Level, Limits, LimitsInForce
 from operators.model.money import MICROS
 from operators.model.positions import side_sign
-from operators.model.risk_state import AccountRisk, Book, OrderRisk, SymbolRisk, Terms
+from operators.model.risk_book import Book
+from operators.model.risk_state import AccountRisk, OrderRisk, SymbolRisk, Terms
 
 SIDES: Final = frozenset(side.value for side in Side)
 SHORT_SIDES: Final = frozenset({Side.SELL_SHORT.value, Side.SELL_SHORT_EXEMPT.value})

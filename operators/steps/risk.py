@@ -10,8 +10,9 @@ from operators.model.exposure import on_status
 from operators.model.limits import Tables
 from operators.model.limits_in_force import LimitsInForce
 from operators.model.risk import on_intent
+from operators.model.risk_book import Book
 from operators.model.risk_position import DAY_MICROS
-from operators.model.risk_state import AccountRisk, Book
+from operators.model.risk_state import AccountRisk
 from operators.registry import Operator, scalar
 from operators.stream.step import Context, Output, Result
 

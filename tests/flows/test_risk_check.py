@@ -33,7 +33,8 @@ from operators.model.limits import (
 from operators.model.limits_files import parse_controls
 from operators.model.limits_in_force import LimitsInForce
 from operators.model.risk import on_intent
-from operators.model.risk_state import AccountRisk, OrderRisk, keep, memory_book
+from operators.model.risk_book import keep, memory_book
+from operators.model.risk_state import AccountRisk, OrderRisk
 
 DOLLAR = 1_000_000
 AT = 1_790_000_000_000_000

@@ -16,7 +16,8 @@ from operators.model.limits import Tables
 from operators.model.limits_files import parse_controls, parse_symbols
 from operators.model.limits_in_force import LimitsInForce
 from operators.model.risk import on_intent
-from operators.model.risk_state import AccountRisk, keep, memory_book
+from operators.model.risk_book import keep, memory_book
+from operators.model.risk_state import AccountRisk
 from services import simulated
 from services.day import SYMBOLS_FILE, Day, intents
 from services.engine import OrderEngine

@@ -13,7 +13,8 @@ from operators.model.exposure import on_status
 from operators.model.limits import AccountReference, Locate, RiskControl, SymbolReference, Tables
 from operators.model.limits_in_force import LimitsInForce
 from operators.model.risk import on_intent
-from operators.model.risk_state import AccountRisk, Book, OrderRisk, SymbolRisk, keep, memory_book
+from operators.model.risk_book import Book, keep, memory_book
+from operators.model.risk_state import AccountRisk, OrderRisk, SymbolRisk
 
 DOLLAR = 1_000_000
 ENDED = ("FILLED", "CANCELED", "REJECTED", "EXPIRED", "DONE_FOR_DAY")
