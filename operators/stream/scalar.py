@@ -238,6 +238,7 @@ class ScalarKernel:
 
     def _read_entry(self, group: int, key: str, call: Call, suffix: str) -> bytes | None:
         """An entry beside a key as of the last result: of this call, of an epoch not yet flushed, or of the store."""
+        check_state_key(key + suffix)  # the record's fault, where the store would have the flow stopped
         name = f"{key}{suffix}".encode()
         written = call.entries.get(group)
         if written is not None and name in written:

@@ -125,6 +125,17 @@ def test_orders_reserve_fill_and_release_through_crashes_with_and_without_stores
         assert flow.dead_letters() == []
 
 
+def test_an_id_too_long_for_the_store_is_a_dead_letter_and_the_flow_goes_on() -> None:
+    with FlowTester("risk_check") as flow:
+        flow.send("risk.controls", firm())
+        flow.send("reference.symbols", MSFT)
+        flow.send("orders.input", intent(1, "O" * 600), intent(2, session="S" * 600), intent(3))
+        flow.send("orders.status", status("NEW", 1, "O" * 600))
+        flow.run()
+        assert breaches(flow.read("risk.outcome")) == {"ORD2": [], "ORD3": []}
+        assert len(flow.dead_letters()) == 2
+
+
 def test_controls_change_while_the_flow_runs_and_decisions_name_the_version_they_used() -> None:
     with FlowTester("risk_check") as flow:
         flow.send("risk.controls", firm())
