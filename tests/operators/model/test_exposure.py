@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import InvalidRecordError
+from operators.model.risk_book import memory_book
 from operators.model.risk_state import CLOSED_KEPT, RESTING_TOGETHER, SymbolRisk, Terms
 
 PRICE = 400_000_000
@@ -208,13 +209,27 @@ def test_the_oldest_closed_orders_are_forgotten_and_open_ones_never(desk: Any) -
 
 
 def test_an_order_that_closed_opened_and_closed_again_counts_from_its_last_closing(desk: Any) -> None:
-    after(desk, ("FILLED", 100), ("PARTIALLY_FILLED", 60))
-    for number in range(CLOSED_KEPT):
+    after(desk, ("FILLED", 100), ("PARTIALLY_FILLED", 60), ("FILLED", 100))
+    for number in range(CLOSED_KEPT - 1):
         desk.ask(f"X{number}", quantity=0)
-    assert desk.order() is not None
-    after(desk, ("FILLED", 100))
-    desk.ask("LAST", quantity=0)
     assert desk.order().closed
+    desk.ask("LAST", quantity=0)
+    assert desk.order() is None
+
+
+def test_an_order_that_is_open_again_is_not_forgotten(desk: Any) -> None:
+    after(desk, ("FILLED", 100), ("PARTIALLY_FILLED", 60))
+    for number in range(CLOSED_KEPT + 1):
+        desk.ask(f"X{number}", quantity=0)
+    assert desk.units_reserved == 40
+
+
+@given(st.lists(st.integers(-(2**62), 2**62)).map(sorted))
+def test_times_come_back_as_they_were_put(times: list[int]) -> None:
+    book = memory_book(None, {})
+    book.put_times("messages", tuple(times))
+    parts = {suffix: part for suffix, part in book.changes().items() if part is not None}
+    assert memory_book(None, parts).times("messages") == tuple(times)
 
 
 @pytest.mark.parametrize(("filled", "price"), [(-1, PRICE), (5, None), (5, -1), (2**40, 2**40)])
