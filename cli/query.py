@@ -15,7 +15,7 @@ from config.errors import NotFoundError, StoreError, UsageError
 from config.settings import Settings
 
 if TYPE_CHECKING:
-    from operators.model.limits import RiskControl
+    from operators.model.limits import AccountReference, RiskControl
     from operators.model.timeline_order import Line
     from services.exposures import Exposure
     from sinks.views import View
@@ -154,20 +154,26 @@ def _exposures(settings: Settings, account: str | None) -> dict[tuple[str, str],
         view = _optional(stack, settings, FLOW, STEP)
         if view is None:
             return {}
-        found = read_exposures(view, _controls(settings), account)
+        found = read_exposures(view, *_reference(settings), account)
     return {(exposure.account_id, exposure.symbol): exposure for exposure in found}
 
 
-def _controls(settings: Settings) -> dict[str, RiskControl]:
+def _reference(settings: Settings) -> tuple[dict[str, RiskControl], dict[str, AccountReference]]:
+    """The controls in force by scope, and what is known of accounts."""
     import msgspec
 
     from flows.connect import open_codec, open_log
-    from operators.model.limits import RiskControl
-    from services.reference import CONTROLS_TOPIC, read
+    from operators.model.limits import AccountReference, RiskControl
+    from services.reference import ACCOUNTS_TOPIC, CONTROLS_TOPIC, read
 
-    codec = open_codec(settings, [CONTROLS_TOPIC])
-    found = read(open_log(settings), codec, CONTROLS_TOPIC, client_id=settings.application.client_id_of("query", "cli"))
-    return {scope: msgspec.convert(record, RiskControl) for scope, record in found.items()}
+    log, client_id = open_log(settings), settings.application.client_id_of("query", "cli")
+    codec = open_codec(settings, [CONTROLS_TOPIC, ACCOUNTS_TOPIC])
+    controls = read(log, codec, CONTROLS_TOPIC, client_id=client_id)
+    accounts = read(log, codec, ACCOUNTS_TOPIC, client_id=client_id)
+    return (
+        {scope: msgspec.convert(record, RiskControl) for scope, record in controls.items()},
+        {name: msgspec.convert(record, AccountReference) for name, record in accounts.items()},
+    )
 
 
 def _optional(stack: ExitStack, settings: Settings, flow: str, step: str) -> View | None:

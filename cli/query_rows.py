@@ -35,14 +35,20 @@ def of_position(key: tuple[str, str], position: Position | None, exposure: Expos
         "lastPrice": None if position is None else amount(position.last_price),
         "openBuy": None if exposure is None else exposure.open_buy,
         "openSell": None if exposure is None else exposure.open_sell,
-        "reserved": None if exposure is None else amount(exposure.reserved),
+        "workingOrders": None if exposure is None else exposure.working,
+        "positionLimitUsed": None if exposure is None else _part(exposure.position_used),
+        "accountReserved": None if exposure is None else amount(exposure.account_reserved),
         "accountExposure": None if exposure is None else amount(exposure.account_exposure),
-        "exposureLimit": None if exposure is None else amount(exposure.limit),
-        "limitUsed": None if exposure is None or exposure.used is None else round(exposure.used, 4),
+        "exposureLimit": None if exposure is None else amount(exposure.exposure_limit),
+        "exposureLimitUsed": None if exposure is None else _part(exposure.used),
         "tradingState": None if exposure is None else exposure.trading_state,
         "updatedAt": None if position is None else time(position.updated_at),
     }
     return row
+
+
+def _part(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def of_line(line: Line) -> dict[str, Any]:

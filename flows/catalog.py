@@ -44,6 +44,7 @@ _EVENTS: Mapping[str, type[msgspec.Struct]] = {
         limits.RiskControl,
         limits.SymbolReference,
         limits.AccountReference,
+        limits.Locate,
     )
 }
 

@@ -111,8 +111,13 @@ ENRICHED = {
 def test_positions_without_the_risk_check_have_empty_columns_of_exposure(play, run):
     play("views", "orders.enrichment", [ENRICHED])
     [row] = lines(run("query", "positions", "--format", "json"))
-    assert (row["quantity"], row["averageCost"], row["reserved"], row["limitUsed"]) == (10, 200, None, None)
-    assert run("query", "positions").stdout.splitlines()[1].split().count("-") == 7
+    assert (row["quantity"], row["averageCost"], row["accountReserved"], row["exposureLimitUsed"]) == (
+        10,
+        200,
+        None,
+        None,
+    )
+    assert run("query", "positions").stdout.splitlines()[1].split().count("-") == 9
 
 
 def test_positions_show_what_open_orders_reserve_and_how_much_of_the_limit_is_used(play, run, tmp_path):
@@ -121,7 +126,8 @@ def test_positions_show_what_open_orders_reserve_and_how_much_of_the_limit_is_us
         "version: '7'\n"
         "scopes:\n"
         "  FIRM: {tradingState: ACTIVE, maxOrderQuantity: 1000, maxOrderNotional: 1000000, collarBps: 1000,\n"
-        "    referenceAgeMaxMs: 1000000000000, maxMessages: 100, messageWindowMs: 1000, maxExposure: 82460}\n"
+        "    referenceAgeMaxMs: 1000000000000, maxMessages: 100, messageWindowMs: 1000, maxExposure: 82460,\n"
+        "    maxLong: 250, maxShort: 50}\n"
     )
     symbols.write_text("- {symbol: MSFT, tick: 0.01, lot: 1, reference: 412.30}\n")
     assert run("reference", "publish", "--limits", limits, "--symbols", symbols).exit_code == 0
@@ -130,6 +136,6 @@ def test_positions_show_what_open_orders_reserve_and_how_much_of_the_limit_is_us
     rows = {row["symbol"]: row for row in lines(run("query", "positions", "ACC1", "--format", "json"))}
     assert set(rows) == {"AAPL", "MSFT"}
     opened = rows["MSFT"]
-    assert (opened["quantity"], opened["openBuy"], opened["openSell"], opened["reserved"]) == (0, 100, 0, 41_230)
-    assert (opened["accountExposure"], opened["exposureLimit"], opened["limitUsed"]) == (41_230, 82_460, 0.5)
-    assert opened["tradingState"] == "ACTIVE"
+    assert (opened["quantity"], opened["openBuy"], opened["openSell"], opened["accountReserved"]) == (0, 100, 0, 41_230)
+    assert (opened["accountExposure"], opened["exposureLimit"], opened["exposureLimitUsed"]) == (41_230, 82_460, 0.5)
+    assert (opened["tradingState"], opened["workingOrders"], opened["positionLimitUsed"]) == ("ACTIVE", 1, 0.4)
