@@ -14,7 +14,9 @@ import msgspec
 
 from config.errors import StoreError
 from config.settings import Settings
-from operators.model.dashboard import Aggregate
+from operators.model.alerts import AlertEpisode
+from operators.model.children import Child, Children, child_suffix, read_child
+from operators.model.dashboard import TOTAL_SIZE_MS, Aggregate
 from operators.model.positions import Position
 from operators.model.timeline import Entry, Timeline, all_entries, chunk_suffix
 from operators.state.reader import StoreReader
@@ -23,8 +25,12 @@ from operators.state.windows import parse_window_key
 FLOW: Final = "views"
 POSITIONS: Final = "positions"
 TIMELINE: Final = "timeline"
+CHILDREN: Final = "children"
 DASHBOARD: Final = "dashboard"
 """The steps of that flow which the typed readers know."""
+SURVEILLANCE: Final = "surveillance"
+ALERTS: Final = "alerts"
+"""The flow that tells alerts, and its step which keeps them."""
 
 
 class View:
@@ -139,6 +145,39 @@ def read_timeline(view: View, order_key: str) -> OrderTimeline | None:
     return OrderTimeline(state, list(all_entries(state, written))) if len(written) == len(chunks) else None
 
 
+def read_children(view: View, parent_key: str) -> list[Child]:
+    """The children of a parent, accountId|orderId, in the order in which they became known; step `children`."""
+    value = view.get(parent_key)
+    if value is None:
+        return []
+    count = _CHILDREN.decode(value).count
+    written = [view.get(parent_key + child_suffix(number)) for number in range(count)]
+    # A child whose timeline was forgotten and begun anew, by an event after its retention, was told of twice.
+    return list({child.key: child for child in (read_child(one) for one in written if one is not None)}.values())
+
+
+def read_alerts(view: View, account_id: str | None = None, *, open_only: bool = False) -> list[AlertEpisode]:
+    """The episodes of an account, by default of all, by time; those that are not over if so wished; step `alerts`."""
+    found = [_EPISODE.decode(value) for _, value in view.scan(account_id or "")]
+    wanted = [
+        episode
+        for episode in found
+        if account_id in (None, episode.alert.key.partition("|")[0]) and not (open_only and episode.cleared)
+    ]
+    return sorted(wanted, key=lambda each: (each.alert.raised_at, each.alert.key, each.alert.kind))
+
+
+def read_totals(view: View) -> dict[tuple[str, str], Aggregate]:
+    """The figures since the beginning by symbol and venue, for the open orders; `view` is of step `dashboard`."""
+    totals = {}
+    for state_key, value in view.scan():
+        key, size, _ = parse_window_key(state_key)
+        if size == TOTAL_SIZE_MS:
+            symbol, _, venue = key.partition("|")
+            totals[symbol, venue] = _AGGREGATE.decode(value)
+    return totals
+
+
 def read_windows(
     view: View,
     *,
@@ -162,4 +201,6 @@ def read_windows(
 
 _POSITION: Final = msgspec.msgpack.Decoder(Position)
 _TIMELINE: Final = msgspec.msgpack.Decoder(Timeline)
+_CHILDREN: Final = msgspec.msgpack.Decoder(Children)
+_EPISODE: Final = msgspec.msgpack.Decoder(AlertEpisode)
 _AGGREGATE: Final = msgspec.msgpack.Decoder(Aggregate)

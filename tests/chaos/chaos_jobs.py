@@ -40,6 +40,7 @@ PARTITIONS = 4
 TUMBLING_MS = 60_000
 
 _PRICED = ("traded_notional",)
+_FILLS = {"TRADED": 1, "BUSTED": -1, "CORRECTED": 0}
 Input = tuple[str, bytes, bytes]
 """Topic, key and value of a record to be written."""
 
@@ -112,7 +113,9 @@ class ViewsJob:
     name: str = "views"
     command: Sequence[str] = ()
     flow: str = "views"
-    steps: Mapping[str, int] = field(default_factory=lambda: {"positions": 32, "timeline": PARTITIONS, "dashboard": 32})
+    steps: Mapping[str, int] = field(
+        default_factory=lambda: {"positions": 32, "timeline": PARTITIONS, "children": 32, "dashboard": 32}
+    )
     sources: Sequence[str] = ("orders.status", "orders.executions", "orders.enrichment")
     progress_topic: str = "orders.milestones"
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -164,9 +167,9 @@ class ViewsJob:
             key, kind = f"{record['symbol']}|{record['venue'] or ''}", record["kind"]
             if kind == "PLACED":
                 counted[key].update(orders=1, orderedQuantity=record["quantity"])
-            elif kind == "TRADED":
-                counted[key].update(fills=1, tradedQuantity=record["quantity"])
-            elif kind != "ACKNOWLEDGED":
+            elif kind in _FILLS:
+                counted[key].update(fills=_FILLS[kind], tradedQuantity=record["quantity"])
+            elif kind not in ("ACKNOWLEDGED", "PENDING", "ANSWERED"):
                 counted[key][kind.lower()] += 1
         columns = [f.encode_name for f in msgspec.structs.fields(Aggregate) if f.type is int and f.name not in _PRICED]
         shown = {key: {c: row[c] for c in columns} for key, row in self._dashboard(place).items()}

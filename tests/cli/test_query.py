@@ -48,7 +48,8 @@ def test_positions_add_up_to_the_fills_with_money_as_decimals(filled, run, fills
 def test_a_timeline_lists_every_event_of_the_order_in_order(filled, run, fills):
     key = fills[0]["key"]
     rows = lines(run("query", "timeline", key, "--format", "json"))
-    assert [row["index"] for row in rows] == list(range(len(rows)))
+    assert sorted(row["index"] for row in rows) == list(range(len(rows)))
+    assert [row["occurredAt"] for row in rows] == sorted(row["occurredAt"] for row in rows)
     assert {row["origin"] for row in rows} == {"ENGINE", "CONSOLIDATED", "VENUE", "ENRICHMENT"}
     enriched = [row for row in rows if row["origin"] == "ENRICHMENT"]
     assert len(enriched) == sum(fill["key"] == key for fill in fills)
