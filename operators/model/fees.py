@@ -123,6 +123,16 @@ class FeeSchedule:
         return table
 
 
+class Trade(NamedTuple):
+    """One trade of an order, as the fees per trade see it."""
+
+    trade_date: int
+    venue: str
+    liquidity: str | None
+    quantity: int
+    price: int
+
+
 def fees_of_fill(
     schedule: FeeSchedule,
     *,
@@ -135,24 +145,70 @@ def fees_of_fill(
     before: Charged,
 ) -> list[Fee]:
     """The fees of one fill: COMMISSION, on sells TAF and SEC, CAT, and VENUE if the liquidity flag is known."""
-    rates = schedule.rates(trade_date, venue)
-    notional = quantity * price
-    fees = []
+    return fees_of_change(
+        schedule,
+        side=side,
+        added=Trade(trade_date, venue, liquidity, quantity, price),
+        filled=before.filled + quantity,
+        notional=before.notional + quantity * price,
+        commission=before.commission,
+    )
+
+
+def fees_of_change(
+    schedule: FeeSchedule,
+    *,
+    side: str,
+    removed: Trade | None = None,
+    added: Trade | None = None,
+    filled: int,
+    notional: int,
+    commission: int,
+    commission_date: int | None = None,
+) -> list[Fee]:
+    """The fees of any change of an order's fills, as increments: they always sum to what the order owes.
+
+    | change | removed | added |
+    |---|---|---|
+    | fill | | the trade |
+    | bust | the trade as it was charged | |
+    | correction | the trade as it was charged | the trade as corrected |
+
+    What is charged per trade (TAF, SEC, CAT, VENUE) is refunded exactly as it was charged, under the tables of the
+    removed trade's own date and venue. The commission is that of the whole order: `filled` and `notional` are the
+    order's after the change, `commission` what it was charged before. Its table is that of `commission_date`, the
+    order's trading day, or without one that of the trade's date.
+    """
+    trade = added or removed
+    assert trade is not None, "a change adds or removes a trade"
+    rates = schedule.rates(trade.trade_date if commission_date is None else commission_date, trade.venue)
+    amounts: dict[FeeKind, int] = {}
     if rates.commission:
-        so_far = rates.commission.of_order(before.filled + quantity, before.notional + notional)
-        fees.append(Fee(FeeKind.COMMISSION, so_far - before.commission))
+        amounts[FeeKind.COMMISSION] = rates.commission.of_order(filled, notional) - commission
+    for one, sign in ((removed, -1), (added, 1)):
+        if one is not None:
+            for fee in fees_of_trade(schedule, one, side):
+                kind = FeeKind(fee.kind)
+                amounts[kind] = amounts.get(kind, 0) + sign * fee.amount
+    return [Fee(kind, amounts[kind]) for kind in FeeKind if kind in amounts]
+
+
+def fees_of_trade(schedule: FeeSchedule, trade: Trade, side: str) -> list[Fee]:
+    """What is charged per trade: on sells TAF and SEC, CAT, and VENUE if the liquidity flag is known."""
+    rates = schedule.rates(trade.trade_date, trade.venue)
+    fees = []
     if side != Side.BUY:
         if rates.taf:
-            fees.append(Fee(FeeKind.TAF, rates.taf.of_trade(quantity, price)))
+            fees.append(Fee(FeeKind.TAF, rates.taf.of_trade(trade.quantity, trade.price)))
         if rates.sec:
-            fees.append(Fee(FeeKind.SEC, rates.sec.of(notional)))
+            fees.append(Fee(FeeKind.SEC, rates.sec.of(trade.quantity * trade.price)))
     if rates.cat:
-        fees.append(Fee(FeeKind.CAT, rates.cat.of(quantity)))
-    if rates.venue is not None and liquidity is not None:
-        rate = rates.venue.get(liquidity)
+        fees.append(Fee(FeeKind.CAT, rates.cat.of(trade.quantity)))
+    if rates.venue is not None and trade.liquidity is not None:
+        rate = rates.venue.get(trade.liquidity)
         if rate is None:
-            raise InvalidRecordError(f"venue {venue} has no fee for liquidity {liquidity}")
-        fees.append(Fee(FeeKind.VENUE, rate.of(quantity)))
+            raise InvalidRecordError(f"venue {trade.venue} has no fee for liquidity {trade.liquidity}")
+        fees.append(Fee(FeeKind.VENUE, rate.of(trade.quantity)))
     return fees
 
 

@@ -29,7 +29,8 @@ from typing import NamedTuple
 import msgspec
 
 from config.errors import InvalidRecordError
-from operators.model.events import OrderEnriched, Side, account_of
+from operators.model.costs import side_sign as side_sign
+from operators.model.events import OrderEnriched, account_of
 from operators.model.money import fitting
 
 
@@ -96,18 +97,6 @@ def on_enriched(position: Position | None, event: OrderEnriched) -> Position | N
         last_price=price,
         updated_at=max(before.updated_at, event.occurred_at),
     )
-
-
-def side_sign(side: str) -> int:
-    """+1 for a buy, -1 for any kind of sell; `InvalidRecordError` for a word that is no side."""
-    if side == Side.BUY:
-        return 1
-    if side in _SELLS:
-        return -1
-    raise InvalidRecordError(f"side {side}")
-
-
-_SELLS = frozenset(side.value for side in Side) - {Side.BUY}
 
 
 def traded(holding: Holding, *, signed_quantity: int, notional: int) -> tuple[Holding, int]:

@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from config.errors import ConfigurationError, InvalidRecordError
 from operators.model.events import FeeKind
 from operators.model.fee_columns import FillRates
-from operators.model.fees import Charged, FeeSchedule, fees_of_fill, parse_schedule
+from operators.model.fees import (
+    Charged,
+    FeeSchedule,
+    Trade,
+    fees_of_change,
+    fees_of_fill,
+    fees_of_trade,
+    parse_schedule,
+)
 from operators.model.order_table import LIQUIDITIES
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -22,9 +30,12 @@ BENCHMARK = ROOT / "bench" / "fees.yaml"
 AUTUMN_2026 = (date(2026, 9, 8) - date(1970, 1, 1)).days
 
 
+EQUITIES_SCHEDULE = parse_schedule(EQUITIES.read_text(), str(EQUITIES))
+
+
 @pytest.fixture(scope="module")
 def equities() -> FeeSchedule:
-    return parse_schedule(EQUITIES.read_text(), str(EQUITIES))
+    return EQUITIES_SCHEDULE
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +175,7 @@ def test_a_wrong_schedule_is_refused_with_its_file(text: str, message: str) -> N
     )
 )
 def test_arrays_give_the_fees_of_single_fills(fills: list[tuple[int, int, int, int]]) -> None:
-    schedule = parse_schedule(EQUITIES.read_text())
+    schedule = EQUITIES_SCHEDULE
     quantity, price, days, liquidity = (np.array(column, np.int64) for column in zip(*fills, strict=True))
     rates = FillRates.read(schedule, days, np.ones(len(fills), np.int64), [None, "XNAS"])
     assert rates.covered.all()
@@ -178,3 +189,87 @@ def test_arrays_give_the_fees_of_single_fills(fills: list[tuple[int, int, int, i
     for i, (one_quantity, one_price, day, flag) in enumerate(fills):
         single = charged(schedule, one_quantity, one_price, day=day, liquidity=LIQUIDITIES[flag])
         assert single == {kind: columns[kind][i] for kind in columns if kind != FeeKind.VENUE or flag}
+
+
+TABLES_THAT_CHANGE = """
+commission: [{from: 2024-01-01, per_share: 0.005, minimum: 1, maximum_of_notional: 0.01}]
+taf: [{from: 2024-01-01, per_share: 0.0001, cap: 5}, {from: 2024-01-03, per_share: 0.0002, cap: 5}]
+venues:
+  XNAS: [{from: 2024-01-01, per_share: {ADDED: -0.002, REMOVED: 0.003}}]
+  XNYS: [{from: 2024-01-01, per_share: {ADDED: -0.001, REMOVED: 0.002}}]
+"""
+DAY = (date(2024, 1, 2) - date(1970, 1, 1)).days
+
+
+def test_a_bust_refunds_what_its_trade_was_charged_under_its_own_date_and_venue() -> None:
+    """A sale of 1,000 on the first day and 100 on the second, at the other venue; the first is busted afterwards."""
+    schedule = parse_schedule(TABLES_THAT_CHANGE)
+    fees = fees_of_change(
+        schedule,
+        side="SELL",
+        removed=Trade(DAY, "XNAS", "ADDED", 1_000, 25_000_000),
+        filled=100,
+        notional=100 * 25_000_000,
+        commission=5_500_000,
+        commission_date=DAY + 1,
+    )
+    assert {fee.kind: fee.amount for fee in fees} == {"COMMISSION": -4_500_000, "TAF": -100_000, "VENUE": 2_000_000}
+
+
+def test_a_bust_of_everything_refunds_everything() -> None:
+    schedule = parse_schedule(
+        "commission: [{from: 2024-01-01, per_share: 0.005, minimum: 1, maximum_of_notional: 0.01}]"
+    )
+    trade = Trade(DAY, "XNAS", None, 100, 25_000_000)
+    [fee] = fees_of_change(schedule, side="BUY", removed=trade, filled=0, notional=0, commission=1_000_000)
+    assert fee.amount == -1_000_000
+
+
+SCHEDULE_THAT_CHANGES = parse_schedule(TABLES_THAT_CHANGE)
+changes = st.lists(
+    st.tuples(
+        st.sampled_from(["fill", "bust", "correct"]),
+        st.integers(1, 10**5),
+        st.integers(1, 10**9),
+        st.integers(0, 3),
+        st.booleans(),
+        st.integers(0, 10**6),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@given(changes, st.sampled_from(["BUY", "SELL_SHORT"]))
+def test_increments_sum_to_what_the_remaining_trades_owe(
+    history: list[tuple[str, int, int, int, bool, int]], side: str
+) -> None:
+    """Whatever was filled, busted and corrected, in whatever order, under changing tables."""
+    schedule = SCHEDULE_THAT_CHANGES
+    live: list[Trade] = []
+    charged_so_far: dict[str, int] = {}
+    for kind, quantity, price, day, other_venue, pick in history:
+        removed = live.pop(pick % len(live)) if kind != "fill" and live else None
+        venue, flag = ("XNYS", "REMOVED") if other_venue else ("XNAS", "ADDED")
+        added = Trade(DAY + day, venue, flag, quantity, price) if kind != "bust" else None
+        if added is None and removed is None:
+            continue
+        live += [added] if added else []
+        for fee in fees_of_change(
+            schedule,
+            side=side,
+            removed=removed,
+            added=added,
+            filled=sum(trade.quantity for trade in live),
+            notional=sum(trade.quantity * trade.price for trade in live),
+            commission=charged_so_far.get("COMMISSION", 0),
+        ):
+            charged_so_far[fee.kind] = charged_so_far.get(fee.kind, 0) + fee.amount
+    commission = schedule.rates(DAY, "XNAS").commission
+    assert commission is not None
+    filled, notional = sum(t.quantity for t in live), sum(t.quantity * t.price for t in live)
+    owed = {"COMMISSION": commission.of_order(filled, notional)}
+    for trade in live:
+        for fee in fees_of_trade(schedule, trade, side):
+            owed[fee.kind] = owed.get(fee.kind, 0) + fee.amount
+    assert charged_so_far == dict.fromkeys(charged_so_far, 0) | owed or not charged_so_far
