@@ -21,7 +21,7 @@ from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
 from operators.model.dashboard import Aggregate
 from operators.model.events import ExecutionReport, OrderStatusChanged
-from operators.model.fees import parse_schedule
+from operators.model.fee_tables import parse_schedule
 from operators.model.orders import Context, Order, on_execution, on_status
 from operators.model.positions import Position
 from operators.model.timeline import Timeline

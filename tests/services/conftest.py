@@ -15,7 +15,8 @@ from config.topics import DEAD_LETTER_TOPIC
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
 from operators.model.events import ExecutionReport, OrderStatusChanged
-from operators.model.fees import FeeSchedule, parse_schedule
+from operators.model.fee_tables import parse_schedule
+from operators.model.fees import FeeSchedule
 from operators.model.orders import Context, Order, on_execution, on_status
 from services.truth_fees import FeeTable
 

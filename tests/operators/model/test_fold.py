@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from config.errors import InvalidRecordError
 from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusChanged, OrderSummary, StatusDetail
-from operators.model.fees import parse_schedule
+from operators.model.fee_tables import parse_schedule
 from operators.model.fold import fold_executions, fold_statuses
 from operators.model.folded import Folded
 from operators.model.order_columns import CONSOLIDATED

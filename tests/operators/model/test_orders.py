@@ -15,7 +15,7 @@ from operators.model.events import (
     OrdStatus,
     StatusDetail,
 )
-from operators.model.fees import parse_schedule
+from operators.model.fee_tables import parse_schedule
 from operators.model.orders import (
     FOREVER_MS,
     AnomalyKind,
