@@ -35,17 +35,25 @@ def query() -> None:
 
 @query.command()
 @click.argument("account", required=False)
+@click.option(
+    "--mark",
+    type=click.Choice(["last", "reference"]),
+    default="last",
+    show_default=True,
+    help="What open quantity is valued at: the account's last fill, or the published reference price.",
+)
 @_format
 @with_settings
-def positions(settings: Settings, account: str | None, form: str) -> None:
-    """Print the positions of ACCOUNT, by default of all accounts, at average cost."""
+def positions(settings: Settings, account: str | None, mark: str, form: str) -> None:
+    """Print the positions of ACCOUNT, by default of all accounts, at average cost and by FIFO."""
     from sinks.views import FLOW, POSITIONS, View, read_positions
 
     with View(settings, FLOW, POSITIONS) as view:
         found, as_of = read_positions(view, account), view.as_of_ms()
     if account is not None and not found:
         raise NotFoundError(f"account {account} has no position{_until(as_of)}")
-    _write([_of_position(position) for position in found], form, as_of)
+    prices = _reference_prices(settings) if mark == "reference" else None
+    _write([_of_position(position, prices) for position in found], form, as_of)
 
 
 @query.command()
@@ -109,15 +117,32 @@ def _until(as_of_ms: int | None) -> str:
     return ", and no event has been processed" if as_of_ms is None else f" as of {_time(as_of_ms * 1_000)} (event time)"
 
 
-def _of_position(position: Position) -> dict[str, Any]:
+def _reference_prices(settings: Settings) -> dict[str, int | None]:
+    """The published reference price of each symbol, in millionths."""
+    from flows.connect import open_codec, open_log
+    from services import reference
+
+    topic = "reference.symbols"
+    records = reference.read(open_log(settings), open_codec(settings, (topic,)), topic)
+    return {symbol: record["referencePrice"] for symbol, record in records.items()}
+
+
+def _of_position(position: Position, reference_prices: Mapping[str, int | None] | None) -> dict[str, Any]:
+    mark = position.last_price if reference_prices is None else reference_prices.get(position.symbol)
     return {
         "accountId": position.account_id,
         "symbol": position.symbol,
         "quantity": position.quantity,
         "averageCost": _amount(position.average_cost),
         "costBasis": _amount(position.cost_basis),
-        "realised": _amount(position.realised),
+        "realised": _amount(position.net_realised),
+        "unrealised": _amount(None if mark is None else position.unrealised(mark)),
+        "fifoCostBasis": _amount(position.fifo_cost_basis),
+        "fifoRealised": _amount(position.net_fifo_realised),
+        "fifoUnrealised": _amount(None if mark is None else position.fifo_unrealised(mark)),
+        "mark": _amount(mark),
         "fees": _amount(position.fees),
+        "feesInside": position.fees_inside,
         "tradedQuantity": position.traded_quantity,
         "tradedNotional": _amount(position.traded_notional),
         "lastPrice": _amount(position.last_price),

@@ -123,7 +123,7 @@ class OrderTimeline(NamedTuple):
 def read_positions(view: View, account_id: str | None = None) -> list[Position]:
     """The positions of an account, by default of all, ordered by account and symbol; `view` is of step `positions`."""
     prefix = f"{account_id}|" if account_id is not None else ""
-    found = [_POSITION.decode(value) for _, value in view.scan(prefix)]
+    found = [_POSITION.decode(value) for key, value in view.scan(prefix) if "\0" not in key]
     return sorted(found, key=lambda position: (position.account_id, position.symbol))
 
 
