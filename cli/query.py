@@ -15,6 +15,7 @@ from config.errors import NotFoundError, UsageError
 from config.settings import Settings
 
 if TYPE_CHECKING:
+    from operators.model.fee_ledger import AccountMonth
     from operators.model.positions import Position
     from operators.model.timeline import Entry
     from sinks.views import Window
@@ -30,7 +31,7 @@ _format = click.option(
 
 @click.group()
 def query() -> None:
-    """Ask the views: positions, timelines, dashboard."""
+    """Ask the views: positions, fees, timelines, dashboard."""
 
 
 @query.command()
@@ -54,6 +55,32 @@ def positions(settings: Settings, account: str | None, mark: str, form: str) -> 
         raise NotFoundError(f"account {account} has no position{_until(as_of)}")
     prices = _reference_prices(settings) if mark == "reference" else None
     _write([_of_position(position, prices) for position in found], form, as_of)
+
+
+@query.command()
+@click.argument("account", required=False)
+@click.option(
+    "--by",
+    type=click.Choice(["day", "month"]),
+    default="month",
+    show_default=True,
+    help="A line per trade date or month.",
+)
+@_format
+@with_settings
+def fees(settings: Settings, account: str | None, by: str, form: str) -> None:
+    """Print the fees of ACCOUNT, by default of all accounts: exact, and as billed in whole cents.
+
+    Monthly tiers of the commission are an adjustment of the month, which single days do not have.
+    """
+    from sinks.views import FEE_LEDGER, FLOW, View, read_fees
+
+    with View(settings, FLOW, FEE_LEDGER) as view:
+        found, as_of = read_fees(view, account), view.as_of_ms()
+    if account is not None and not found:
+        raise NotFoundError(f"account {account} has no fees{_until(as_of)}")
+    rows = [_of_month(month) for month in found]
+    _write(rows if by == "month" else [row for month in found for row in _of_days(month)], form, as_of)
 
 
 @query.command()
@@ -150,6 +177,46 @@ def _of_position(position: Position, reference_prices: Mapping[str, int | None] 
     }
 
 
+def _of_month(month: AccountMonth) -> dict[str, Any]:
+    from operators.model.fee_ledger import cents_up
+
+    totals, adjustment = month.totals(), month.tier_adjustment
+    return {
+        "accountId": month.account_id,
+        "month": month.month,
+        "shares": month.shares,
+        "exact": {kind: _amount(exact) for kind, (exact, _) in sorted(totals.items())},
+        "billed": {kind: _amount(billed) for kind, (_, billed) in sorted(totals.items())},
+        "tierAdjustment": _amount(adjustment),
+        "exactTotal": _amount(sum(exact for exact, _ in totals.values()) + adjustment),
+        "billedTotal": _amount(sum(billed for _, billed in totals.values()) + cents_up(adjustment)),
+        "rounding": month.rounding,
+        "unverified": list(month.unverified),
+        "updatedAt": _time(month.updated_at),
+    }
+
+
+def _of_days(month: AccountMonth) -> list[dict[str, Any]]:
+    from operators.model.fee_ledger import date_of
+
+    rows = []
+    for trade_date, day in sorted(month.days.items()):
+        billed = {kind: amount.billed(month.rounding) for kind, amount in sorted(day.fees.items())}
+        rows.append(
+            {
+                "accountId": month.account_id,
+                "tradeDate": date_of(trade_date).isoformat(),
+                "shares": day.shares,
+                "exact": {kind: _amount(amount.exact) for kind, amount in sorted(day.fees.items())},
+                "billed": {kind: _amount(amount) for kind, amount in billed.items()},
+                "exactTotal": _amount(sum(amount.exact for amount in day.fees.values())),
+                "billedTotal": _amount(sum(billed.values())),
+                "rounding": month.rounding,
+            }
+        )
+    return rows
+
+
 def _of_entry(entry: Entry) -> dict[str, Any]:
     return {
         "index": entry.index,
@@ -211,8 +278,10 @@ def _time(micros: int) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is None or value == "" or value == {}:
+    if value is None or value in ("", {}, []):
         return "-"
+    if isinstance(value, list):
+        return ",".join(map(str, value))
     if isinstance(value, Mapping):
         return ",".join(f"{name}={'-' if part is None else part}" for name, part in value.items())
     return f"{value:f}" if isinstance(value, Decimal) else str(value)

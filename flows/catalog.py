@@ -13,7 +13,7 @@ import config
 from config.topics import TOPICS
 from operators.model import events, limits, milestones
 from operators.registry import Operator
-from operators.steps import dashboard, join, positions, risk, timeline
+from operators.steps import dashboard, fee_ledger, join, positions, risk, timeline
 
 SCHEMA_FOLDER: Final = Path(config.__file__).parent / "schemas"
 """The versioned schemas that ship with the product."""
@@ -39,6 +39,6 @@ EVENT_TYPES: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
 """Event type by topic."""
 
 OPERATORS: Mapping[str, Operator] = MappingProxyType(
-    {module.OPERATOR.spec.name: module.OPERATOR for module in (risk, join, positions, timeline, dashboard)}
+    {module.OPERATOR.spec.name: module.OPERATOR for module in (risk, join, positions, fee_ledger, timeline, dashboard)}
 )
 """The operators by name."""

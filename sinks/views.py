@@ -15,6 +15,7 @@ import msgspec
 from config.errors import StoreError
 from config.settings import Settings
 from operators.model.dashboard import Aggregate
+from operators.model.fee_ledger import AccountMonth
 from operators.model.positions import Position
 from operators.model.timeline import Entry, Timeline, all_entries, chunk_suffix
 from operators.state.reader import StoreReader
@@ -22,6 +23,7 @@ from operators.state.windows import parse_window_key
 
 FLOW: Final = "views"
 POSITIONS: Final = "positions"
+FEE_LEDGER: Final = "fee_ledger"
 TIMELINE: Final = "timeline"
 DASHBOARD: Final = "dashboard"
 """The steps of that flow which the typed readers know."""
@@ -127,6 +129,14 @@ def read_positions(view: View, account_id: str | None = None) -> list[Position]:
     return sorted(found, key=lambda position: (position.account_id, position.symbol))
 
 
+def read_fees(view: View, account_id: str | None = None) -> list[AccountMonth]:
+    """The months of an account's fees, by default of all, ordered by account and month; `view` is of `fee_ledger`."""
+    prefix = f"{account_id}@" if account_id is not None else ""
+    found = [_MONTH.decode(value) for _, value in view.scan(prefix)]
+    chosen = [month for month in found if account_id in (None, month.account_id)]
+    return sorted(chosen, key=lambda month: (month.account_id, month.month))
+
+
 def read_timeline(view: View, order_key: str) -> OrderTimeline | None:
     """The timeline of an order, accountId|orderId; None if nothing is known of it. `view` is of step `timeline`."""
     value = view.get(order_key)
@@ -161,5 +171,6 @@ def read_windows(
 
 
 _POSITION: Final = msgspec.msgpack.Decoder(Position)
+_MONTH: Final = msgspec.msgpack.Decoder(AccountMonth)
 _TIMELINE: Final = msgspec.msgpack.Decoder(Timeline)
 _AGGREGATE: Final = msgspec.msgpack.Decoder(Aggregate)

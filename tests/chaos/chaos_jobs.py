@@ -111,7 +111,9 @@ class ViewsJob:
     name: str = "views"
     command: Sequence[str] = ()
     flow: str = "views"
-    steps: Mapping[str, int] = field(default_factory=lambda: {"positions": 32, "timeline": PARTITIONS, "dashboard": 32})
+    steps: Mapping[str, int] = field(
+        default_factory=lambda: {"positions": 32, "fee_ledger": 32, "timeline": PARTITIONS, "dashboard": 32}
+    )
     sources: Sequence[str] = ("orders.status", "orders.executions", "orders.enrichment")
     progress_topic: str = "orders.milestones"
     environment: Mapping[str, str] = field(default_factory=dict)
