@@ -273,7 +273,7 @@ class Fills:
         self._recent += _ITEM.pack(*item)
 
     def _check(self) -> None:
-        if max(map(abs, self.sums)) > INT64_MAX:
+        if max(self.sums) > INT64_MAX or min(self.sums) < -INT64_MAX:
             raise InvalidRecordError(f"the position after this fill does not fit 64 bits: {self.sums}")
 
     def _make_room(self) -> None:

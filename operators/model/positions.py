@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 import msgspec
@@ -44,6 +45,7 @@ from operators.model.money import fitting
 NOT_REDERIVED: Final = "NOT_REDERIVED"
 """Anomaly: a bust or correction that was booked as an opposite fill."""
 
+_SUMS_OF: Final = attrgetter(*Sums._fields)
 _DAY_MICROS: Final = 86_400_000_000
 _DAY_MAX: Final = 2**31 - 1
 
@@ -142,22 +144,32 @@ def on_enriched(
         notional = event.last_quantity * _price(event)
         fills.fill(_item(event, sign * event.last_quantity, abs(notional), trade_date))
     fills.forget_before(trade_date - rules.keep_days)
-    after = msgspec.structs.replace(
-        before,
-        fees=fitting(before.fees + sum(fee.amount for fee in event.fees), "fees"),
+    sums = fills.sums
+    after = Position(
+        account_id=before.account_id,
+        symbol=before.symbol,
+        quantity=sums.quantity,
+        cost_basis=sums.cost_basis,
+        realised=sums.realised,
+        fifo_cost_basis=sums.fifo_cost_basis,
+        fifo_realised=sums.fifo_realised,
+        fees=fitting(before.fees + sum([fee.amount for fee in event.fees]), "fees"),
         fees_inside=rules.fees_inside,
         traded_quantity=fitting(before.traded_quantity + event.last_quantity, "traded quantity"),
         traded_notional=fitting(before.traded_notional + notional, "traded notional"),
+        last_price=sums.last_price,
         updated_at=max(before.updated_at, event.occurred_at),
+        head=sums.head,
+        head_quantity=sums.head_quantity,
+        head_basis=sums.head_basis,
         fills=fills.stored(),
-        **fills.sums._asdict(),
     )
     entries = {chunk_suffix(number): chunk for number, chunk in fills.written.items()}
     return Booked(after, entries, anomalies)
 
 
 def _fills(position: Position, trade_date: int, read: ReadEntry) -> Fills:
-    sums = Sums(*(getattr(position, name) for name in Sums._fields))
+    sums = Sums(*_SUMS_OF(position))
     if position.fills is not None:
         return Fills(position.fills, sums, read)
     # Kept before there was a list: what is held counts as one lot.
