@@ -17,6 +17,7 @@ an event for one that is gone is refused and reported, as is a trade date in the
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Final, Literal, NamedTuple
 
 import msgspec
@@ -102,6 +103,7 @@ def month_key(account_id: str, month: str) -> str:
     return f"{account_id}@{month}"
 
 
+@lru_cache(maxsize=1_024)
 def forget_at_ms(month: str, months_kept: int) -> int:
     """The event time at which a month has been kept for so many months after it."""
     year, number = divmod(int(month[:4]) * 12 + int(month[5:]) + months_kept, 12)
