@@ -29,15 +29,24 @@ _format = click.option(
 
 @click.group()
 def query() -> None:
-    """Ask the views: positions, timelines, dashboard, alerts."""
+    """Ask the views: positions, fees, timelines, dashboard, alerts."""
 
 
 @query.command()
 @click.argument("account", required=False)
+@click.option(
+    "--mark",
+    type=click.Choice(["last", "reference"]),
+    default="last",
+    show_default=True,
+    help="What open quantity is valued at: the account's last fill, or the published reference price.",
+)
 @_format
 @with_settings
-def positions(settings: Settings, account: str | None, form: str) -> None:
+def positions(settings: Settings, account: str | None, mark: str, form: str) -> None:
     """Print the positions of ACCOUNT, by default of all accounts, with exposure and limits used.
+
+    At average cost and by FIFO.
 
     Exposure comes from the risk check's store; where that flow does not run on this host, its columns are empty.
     """
@@ -49,8 +58,38 @@ def positions(settings: Settings, account: str | None, form: str) -> None:
     exposures = _exposures(settings, account)
     if account is not None and not found and not exposures:
         raise NotFoundError(f"account {account} has no position{_until(as_of)}")
-    keys = sorted(found.keys() | exposures.keys())
-    _write([query_rows.of_position(key, found.get(key), exposures.get(key)) for key in keys], form, as_of)
+    prices = _reference_prices(settings) if mark == "reference" else None
+    rows = [
+        query_rows.of_position(key, found.get(key), exposures.get(key), prices)
+        for key in sorted(found.keys() | exposures.keys())
+    ]
+    _write(rows, form, as_of)
+
+
+@query.command()
+@click.argument("account", required=False)
+@click.option(
+    "--by",
+    type=click.Choice(["day", "month"]),
+    default="month",
+    show_default=True,
+    help="A line per trade date or month.",
+)
+@_format
+@with_settings
+def fees(settings: Settings, account: str | None, by: str, form: str) -> None:
+    """Print the fees of ACCOUNT, by default of all accounts: exact, and as billed in whole cents.
+
+    Monthly tiers of the commission are an adjustment of the month, which single days do not have.
+    """
+    from sinks.views import FEE_LEDGER, FLOW, View, read_fees
+
+    with View(settings, FLOW, FEE_LEDGER) as view:
+        found, as_of = read_fees(view, account), view.as_of_ms()
+    if account is not None and not found:
+        raise NotFoundError(f"account {account} has no fees{_until(as_of)}")
+    rows = [query_rows.of_month(month) for month in found]
+    _write(rows if by == "month" else [row for month in found for row in query_rows.of_days(month)], form, as_of)
 
 
 @query.command()
@@ -144,6 +183,16 @@ def _timeline(settings: Settings, order_key: str, *, with_children: bool) -> tup
                 wanted += [child.key for child in children if child.key not in seen]
                 seen |= {child.key for child in children}
     return in_order(lines), as_of
+
+
+def _reference_prices(settings: Settings) -> dict[str, int | None]:
+    """The published reference price of each symbol, in millionths."""
+    from flows.connect import open_codec, open_log
+    from services import reference
+
+    topic = "reference.symbols"
+    records = reference.read(open_log(settings), open_codec(settings, (topic,)), topic)
+    return {symbol: record["referencePrice"] for symbol, record in records.items()}
 
 
 def _exposures(settings: Settings, account: str | None) -> dict[tuple[str, str], Exposure]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from operators.model.alerts import AlertEpisode
     from operators.model.children import Child
     from operators.model.dashboard import Aggregate
+    from operators.model.fee_ledger import AccountMonth
     from operators.model.positions import Position
     from operators.model.timeline_order import Line
     from services.exposures import Exposure
@@ -20,16 +21,28 @@ _MICROS: Final = 1_000_000
 _PERCENTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
-def of_position(key: tuple[str, str], position: Position | None, exposure: Exposure | None) -> dict[str, Any]:
-    """One account and symbol: what it holds, what its orders have at risk, and the account's limit."""
+def of_position(
+    key: tuple[str, str],
+    position: Position | None,
+    exposure: Exposure | None,
+    reference_prices: Mapping[str, int | None] | None = None,
+) -> dict[str, Any]:
+    """One account and symbol: what it holds, what its orders have at risk, and the account's limit.
+
+    Valued at the last fill's price, or at the reference prices in millionths by symbol if they are given.
+    """
     account_id, symbol = key
+    mark = None if position is None else position.last_price
+    if reference_prices is not None:
+        mark = reference_prices.get(symbol)
     row: dict[str, Any] = {"accountId": account_id, "symbol": symbol}
     row |= {
         "quantity": 0 if position is None else position.quantity,
         "averageCost": None if position is None else amount(position.average_cost),
         "costBasis": amount(0 if position is None else position.cost_basis),
-        "realised": amount(0 if position is None else position.realised),
+        **_results(position, mark),
         "fees": amount(0 if position is None else position.fees),
+        "feesInside": None if position is None else position.fees_inside,
         "tradedQuantity": 0 if position is None else position.traded_quantity,
         "tradedNotional": amount(0 if position is None else position.traded_notional),
         "lastPrice": None if position is None else amount(position.last_price),
@@ -45,6 +58,62 @@ def of_position(key: tuple[str, str], position: Position | None, exposure: Expos
         "updatedAt": None if position is None else time(position.updated_at),
     }
     return row
+
+
+def _results(position: Position | None, mark: int | None) -> dict[str, Any]:
+    """What was realised, and what closing at `mark` would realise, at average cost and by FIFO."""
+    if position is None:
+        return dict.fromkeys(("realised", "unrealised", "fifoCostBasis", "fifoRealised", "fifoUnrealised", "mark"))
+    return {
+        "realised": amount(position.net_realised),
+        "unrealised": amount(None if mark is None else position.unrealised(mark)),
+        "fifoCostBasis": amount(position.fifo_cost_basis),
+        "fifoRealised": amount(position.net_fifo_realised),
+        "fifoUnrealised": amount(None if mark is None else position.fifo_unrealised(mark)),
+        "mark": amount(mark),
+    }
+
+
+def of_month(month: AccountMonth) -> dict[str, Any]:
+    """The fees of one account and month, exact and as billed."""
+    from operators.model.fee_ledger import cents_up
+
+    totals, adjustment = month.totals(), month.tier_adjustment
+    return {
+        "accountId": month.account_id,
+        "month": month.month,
+        "shares": month.shares,
+        "exact": {kind: amount(exact) for kind, (exact, _) in sorted(totals.items())},
+        "billed": {kind: amount(billed) for kind, (_, billed) in sorted(totals.items())},
+        "tierAdjustment": amount(adjustment),
+        "exactTotal": amount(sum(exact for exact, _ in totals.values()) + adjustment),
+        "billedTotal": amount(sum(billed for _, billed in totals.values()) + cents_up(adjustment)),
+        "rounding": month.rounding,
+        "unverified": list(month.unverified),
+        "updatedAt": time(month.updated_at),
+    }
+
+
+def of_days(month: AccountMonth) -> list[dict[str, Any]]:
+    """The same by trade date."""
+    from operators.model.fee_ledger import date_of
+
+    rows = []
+    for trade_date, day in sorted(month.days.items()):
+        billed = {kind: each.billed(month.rounding) for kind, each in sorted(day.fees.items())}
+        rows.append(
+            {
+                "accountId": month.account_id,
+                "tradeDate": date_of(trade_date).isoformat(),
+                "shares": day.shares,
+                "exact": {kind: amount(each.exact) for kind, each in sorted(day.fees.items())},
+                "billed": {kind: amount(each) for kind, each in billed.items()},
+                "exactTotal": amount(sum(each.exact for each in day.fees.values())),
+                "billedTotal": amount(sum(billed.values())),
+                "rounding": month.rounding,
+            }
+        )
+    return rows
 
 
 def _part(value: float | None) -> float | None:

@@ -17,6 +17,7 @@ from config.settings import Settings
 from operators.model.alerts import AlertEpisode
 from operators.model.children import Child, Children, child_suffix, read_child
 from operators.model.dashboard import TOTAL_SIZE_MS, Aggregate
+from operators.model.fee_ledger import AccountMonth
 from operators.model.positions import Position
 from operators.model.timeline import Entry, Timeline, all_entries, chunk_suffix
 from operators.state.reader import StoreReader
@@ -24,6 +25,7 @@ from operators.state.windows import parse_window_key
 
 FLOW: Final = "views"
 POSITIONS: Final = "positions"
+FEE_LEDGER: Final = "fee_ledger"
 TIMELINE: Final = "timeline"
 CHILDREN: Final = "children"
 DASHBOARD: Final = "dashboard"
@@ -129,8 +131,16 @@ class OrderTimeline(NamedTuple):
 def read_positions(view: View, account_id: str | None = None) -> list[Position]:
     """The positions of an account, by default of all, ordered by account and symbol; `view` is of step `positions`."""
     prefix = f"{account_id}|" if account_id is not None else ""
-    found = [_POSITION.decode(value) for _, value in view.scan(prefix)]
+    found = [_POSITION.decode(value) for key, value in view.scan(prefix) if "\0" not in key]
     return sorted(found, key=lambda position: (position.account_id, position.symbol))
+
+
+def read_fees(view: View, account_id: str | None = None) -> list[AccountMonth]:
+    """The months of an account's fees, by default of all, ordered by account and month; `view` is of `fee_ledger`."""
+    prefix = f"{account_id}@" if account_id is not None else ""
+    found = [_MONTH.decode(value) for _, value in view.scan(prefix)]
+    chosen = [month for month in found if account_id in (None, month.account_id)]
+    return sorted(chosen, key=lambda month: (month.account_id, month.month))
 
 
 def read_timeline(view: View, order_key: str) -> OrderTimeline | None:
@@ -200,6 +210,7 @@ def read_windows(
 
 
 _POSITION: Final = msgspec.msgpack.Decoder(Position)
+_MONTH: Final = msgspec.msgpack.Decoder(AccountMonth)
 _TIMELINE: Final = msgspec.msgpack.Decoder(Timeline)
 _CHILDREN: Final = msgspec.msgpack.Decoder(Children)
 _EPISODE: Final = msgspec.msgpack.Decoder(AlertEpisode)

@@ -45,8 +45,9 @@ class Result(Generic[S]):
     `state` None forgets the key: its tombstone reaches the changelog. `due_ms` asks to be called back, through
     `on_due`, when event time reaches it; `wall_due_ms` the same for the wall clock. Both replace what was asked before.
     `entries` are values kept beside the state, under the key and a suffix, for what grows with a key's life: the engine
-    writes only those that a result names, None removes one, and `Context.entry` reads one back. They outlive a state
-    that is forgotten: whoever forgets a key removes its entries. `anomalies` are counted by kind.
+    writes only those that a result names, None removes one, and `Context.entry` reads one back. A suffix begins with
+    NUL, so that readers of the store can tell entries from states. Entries outlive a state that is forgotten: whoever
+    forgets a key removes them. `anomalies` are counted by kind.
     """
 
     state: S | None

@@ -20,7 +20,7 @@ from operators.model.events import (
     OrderSummary,
     StatusDetail,
 )
-from operators.model.fees import parse_schedule
+from operators.model.fee_tables import parse_schedule
 from operators.model.order_state import Context, Order, Step
 from operators.model.orders import on_execution, on_status
 
