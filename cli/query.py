@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from cli import query_rows
 from cli.session import with_settings
 from cli.table import write_table
-from config.errors import NotFoundError, UsageError
+from config.errors import NotFoundError, StoreError, UsageError
 from config.settings import Settings
 
 if TYPE_CHECKING:
-    from operators.model.positions import Position
-    from operators.model.timeline import Entry
-    from sinks.views import Window
+    from operators.model.limits import AccountReference, RiskControl
+    from operators.model.timeline_order import Line
+    from services.exposures import Exposure
+    from sinks.views import View
 
 _SIZES_MS: Final = {"1m": 60_000, "5m": 300_000}
-_MICROS: Final = 1_000_000
-_PERCENTILES: Final = {"p50": 0.5, "p99": 0.99}
 
 _format = click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print."
@@ -30,39 +29,86 @@ _format = click.option(
 
 @click.group()
 def query() -> None:
-    """Ask the views: positions, timelines, dashboard."""
+    """Ask the views: positions, fees, timelines, dashboard, alerts."""
 
 
 @query.command()
 @click.argument("account", required=False)
+@click.option(
+    "--mark",
+    type=click.Choice(["last", "reference"]),
+    default="last",
+    show_default=True,
+    help="What open quantity is valued at: the account's last fill, or the published reference price.",
+)
 @_format
 @with_settings
-def positions(settings: Settings, account: str | None, form: str) -> None:
-    """Print the positions of ACCOUNT, by default of all accounts, at average cost."""
+def positions(settings: Settings, account: str | None, mark: str, form: str) -> None:
+    """Print the positions of ACCOUNT, by default of all accounts, with exposure and limits used.
+
+    At average cost and by FIFO.
+
+    Exposure comes from the risk check's store; where that flow does not run on this host, its columns are empty.
+    """
     from sinks.views import FLOW, POSITIONS, View, read_positions
 
     with View(settings, FLOW, POSITIONS) as view:
-        found, as_of = read_positions(view, account), view.as_of_ms()
-    if account is not None and not found:
+        as_of = view.as_of_ms()
+        found = {(position.account_id, position.symbol): position for position in read_positions(view, account)}
+    exposures = _exposures(settings, account)
+    if account is not None and not found and not exposures:
         raise NotFoundError(f"account {account} has no position{_until(as_of)}")
-    _write([_of_position(position) for position in found], form, as_of)
+    prices = _reference_prices(settings) if mark == "reference" else None
+    rows = [
+        query_rows.of_position(key, found.get(key), exposures.get(key), prices)
+        for key in sorted(found.keys() | exposures.keys())
+    ]
+    _write(rows, form, as_of)
+
+
+@query.command()
+@click.argument("account", required=False)
+@click.option(
+    "--by",
+    type=click.Choice(["day", "month"]),
+    default="month",
+    show_default=True,
+    help="A line per trade date or month.",
+)
+@_format
+@with_settings
+def fees(settings: Settings, account: str | None, by: str, form: str) -> None:
+    """Print the fees of ACCOUNT, by default of all accounts: exact, and as billed in whole cents.
+
+    Monthly tiers of the commission are an adjustment of the month, which single days do not have.
+    """
+    from sinks.views import FEE_LEDGER, FLOW, View, read_fees
+
+    with View(settings, FLOW, FEE_LEDGER) as view:
+        found, as_of = read_fees(view, account), view.as_of_ms()
+    if account is not None and not found:
+        raise NotFoundError(f"account {account} has no fees{_until(as_of)}")
+    rows = [query_rows.of_month(month) for month in found]
+    _write(rows if by == "month" else [row for month in found for row in query_rows.of_days(month)], form, as_of)
 
 
 @query.command()
 @click.argument("order_key")
+@click.option("--children", is_flag=True, help="With everything that was said about its child orders.")
 @_format
 @with_settings
-def timeline(settings: Settings, order_key: str, form: str) -> None:
-    """Print everything that was said about the order ORDER_KEY (accountId|orderId), in the order of arrival."""
-    from sinks.views import FLOW, TIMELINE, View, read_timeline
+def timeline(settings: Settings, order_key: str, children: bool, form: str) -> None:
+    """Print everything that was said about the order ORDER_KEY (accountId|orderId), in the order of time.
 
+    A parent's timeline lists its children.
+    """
     if "|" not in order_key:
         raise UsageError(f"{order_key!r} is no order key: write accountId|orderId, in quotes")
-    with View(settings, FLOW, TIMELINE) as view:
-        found, as_of = read_timeline(view, order_key), view.as_of_ms()
-    if found is None:
+    lines, as_of = _timeline(settings, order_key, with_children=children)
+    if not lines:
         raise NotFoundError(f"nothing is known of order {order_key}{_until(as_of)}")
-    _write([_of_entry(entry) for entry in found.entries], form, as_of)
+    rows = [query_rows.of_line(line) for line in lines]
+    _write(rows if form == "json" else query_rows.without_empty_columns(rows), form, as_of)
 
 
 @query.command()
@@ -75,23 +121,123 @@ def timeline(settings: Settings, order_key: str, form: str) -> None:
 @_format
 @with_settings
 def dashboard(settings: Settings, symbol: str | None, venue: str | None, window: str, last: int, form: str) -> None:
-    """Print figures by symbol and venue over windows of event time."""
-    from sinks.views import DASHBOARD, FLOW, View, read_windows
+    """Print figures by symbol and venue over windows of event time; open orders are those of now."""
+    from sinks.views import DASHBOARD, FLOW, View, read_totals, read_windows
 
     with View(settings, FLOW, DASHBOARD) as view:
         as_of = view.as_of_ms()
         found = read_windows(view, size_ms=_SIZES_MS[window], symbol=symbol, venue=venue)
+        totals = read_totals(view)
     if not found and (symbol is not None or venue is not None):
         raise NotFoundError(
             f"there are no windows of {symbol or 'any symbol'} at {venue or 'any venue'}{_until(as_of)}"
         )
     newest = sorted({each.start_ms for each in found})[-last:]
-    _write([_of_window(each) for each in found if each.start_ms in newest], form, as_of)
+    rows = [
+        query_rows.of_window(each, totals.get((each.symbol, each.venue))) for each in found if each.start_ms in newest
+    ]
+    _write(rows, form, as_of)
+
+
+@query.command()
+@click.argument("account", required=False)
+@click.option("--kind", help="Only alerts of this kind, e.g. WASH_TRADE.")
+@click.option("--open", "open_only", is_flag=True, help="Only those that are not over.")
+@_format
+@with_settings
+def alerts(settings: Settings, account: str | None, kind: str | None, open_only: bool, form: str) -> None:
+    """Print what surveillance told of ACCOUNT, by default of all accounts, by time."""
+    from operators.model.alerts import AlertKind
+    from sinks.views import ALERTS, SURVEILLANCE, View, read_alerts
+
+    kinds = [known.value for known in AlertKind]
+    if kind is not None and kind not in kinds:
+        raise UsageError(f"there is no kind of alert {kind!r}; there are {', '.join(kinds)}")
+    with View(settings, SURVEILLANCE, ALERTS) as view:
+        as_of = view.as_of_ms()
+        found = read_alerts(view, account, open_only=open_only)
+    _write([query_rows.of_episode(each) for each in found if kind in (None, each.alert.kind)], form, as_of)
+
+
+def _timeline(settings: Settings, order_key: str, *, with_children: bool) -> tuple[list[Line], int | None]:
+    """The lines of an order, those that list its children and, if so wished, the children's own, all by time.
+
+    With them the event time in milliseconds up to which they are.
+    """
+    from operators.model.timeline_order import in_order, read_in_order
+    from sinks.views import CHILDREN, FLOW, TIMELINE, View, read_children, read_timeline
+
+    lines: list[Line] = []
+    seen, wanted = {order_key}, [order_key]
+    with ExitStack() as stack:
+        timelines = stack.enter_context(View(settings, FLOW, TIMELINE))
+        as_of = timelines.as_of_ms()
+        families = _optional(stack, settings, FLOW, CHILDREN)
+        while wanted:
+            key = wanted.pop()
+            if (found := read_timeline(timelines, key)) is not None:
+                lines += read_in_order(key, found.entries)
+            children = read_children(families, key) if families is not None else []
+            lines += [query_rows.child_line(key, number, child) for number, child in enumerate(children)]
+            if with_children:
+                wanted += [child.key for child in children if child.key not in seen]
+                seen |= {child.key for child in children}
+    return in_order(lines), as_of
+
+
+def _reference_prices(settings: Settings) -> dict[str, int | None]:
+    """The published reference price of each symbol, in millionths."""
+    from flows.connect import open_codec, open_log
+    from services import reference
+
+    topic = "reference.symbols"
+    records = reference.read(open_log(settings), open_codec(settings, (topic,)), topic)
+    return {symbol: record["referencePrice"] for symbol, record in records.items()}
+
+
+def _exposures(settings: Settings, account: str | None) -> dict[tuple[str, str], Exposure]:
+    """Exposures by account and symbol; none where the risk check has no store here."""
+    from services.exposures import FLOW, STEP, read_exposures
+
+    with ExitStack() as stack:
+        view = _optional(stack, settings, FLOW, STEP)
+        if view is None:
+            return {}
+        found = read_exposures(view, *_reference(settings), account)
+    return {(exposure.account_id, exposure.symbol): exposure for exposure in found}
+
+
+def _reference(settings: Settings) -> tuple[dict[str, RiskControl], dict[str, AccountReference]]:
+    """The controls in force by scope, and what is known of accounts."""
+    import msgspec
+
+    from flows.connect import open_codec, open_log
+    from operators.model.limits import AccountReference, RiskControl
+    from services.reference import ACCOUNTS_TOPIC, CONTROLS_TOPIC, read
+
+    log, client_id = open_log(settings), settings.application.client_id_of("query", "cli")
+    codec = open_codec(settings, [CONTROLS_TOPIC, ACCOUNTS_TOPIC])
+    controls = read(log, codec, CONTROLS_TOPIC, client_id=client_id)
+    accounts = read(log, codec, ACCOUNTS_TOPIC, client_id=client_id)
+    return (
+        {scope: msgspec.convert(record, RiskControl) for scope, record in controls.items()},
+        {name: msgspec.convert(record, AccountReference) for name, record in accounts.items()},
+    )
+
+
+def _optional(stack: ExitStack, settings: Settings, flow: str, step: str) -> View | None:
+    """The view of a step, or None where its flow has never run with this state folder."""
+    from sinks.views import View
+
+    try:
+        return stack.enter_context(View(settings, flow, step))
+    except StoreError:
+        return None
 
 
 def _write(rows: Sequence[Mapping[str, Any]], form: str, as_of_ms: int | None) -> None:
     """Rows, and the event time up to which they are: a field of each in JSON, a line on standard error for a table."""
-    as_of = None if as_of_ms is None else _time(as_of_ms * 1_000)
+    as_of = None if as_of_ms is None else query_rows.time(as_of_ms * 1_000)
     if form == "json":
         from operators.codec.json_form import dumps
 
@@ -101,93 +247,12 @@ def _write(rows: Sequence[Mapping[str, Any]], form: str, as_of_ms: int | None) -
     if as_of is not None:
         click.echo(f"as of {as_of} (event time)", err=True)
     if rows:
-        write_table([name.upper() for name in rows[0]], [[_text(value) for value in row.values()] for row in rows])
+        table = [[query_rows.text(value) for value in row.values()] for row in rows]
+        write_table([name.upper() for name in rows[0]], table)
 
 
 def _until(as_of_ms: int | None) -> str:
     """What an answer that is not there adds: it may be there later."""
-    return ", and no event has been processed" if as_of_ms is None else f" as of {_time(as_of_ms * 1_000)} (event time)"
-
-
-def _of_position(position: Position) -> dict[str, Any]:
-    return {
-        "accountId": position.account_id,
-        "symbol": position.symbol,
-        "quantity": position.quantity,
-        "averageCost": _amount(position.average_cost),
-        "costBasis": _amount(position.cost_basis),
-        "realised": _amount(position.realised),
-        "fees": _amount(position.fees),
-        "tradedQuantity": position.traded_quantity,
-        "tradedNotional": _amount(position.traded_notional),
-        "lastPrice": _amount(position.last_price),
-        "updatedAt": _time(position.updated_at),
-    }
-
-
-def _of_entry(entry: Entry) -> dict[str, Any]:
-    return {
-        "index": entry.index,
-        "occurredAt": _time(entry.occurred_at),
-        "origin": entry.origin,
-        "source": entry.source,
-        "sequence": entry.sequence,
-        "kind": entry.kind,
-        "code": entry.code,
-        "venue": entry.venue,
-        "quantity": entry.quantity,
-        "filledQuantity": entry.filled,
-        "leavesQuantity": entry.leaves,
-        "averagePrice": _amount(entry.average_price),
-        "lastQuantity": entry.last_quantity,
-        "lastPrice": _amount(entry.last_price),
-        "execId": entry.exec_id,
-        "fees": _amount(entry.fees),
-        "text": entry.text,
-    }
-
-
-def _of_window(window: Window) -> dict[str, Any]:
-    figures = window.aggregate
-    rate = figures.fill_rate
-    return {
-        "symbol": window.symbol,
-        "venue": window.venue,
-        "start": _time(window.start_ms * 1_000),
-        "orders": figures.orders,
-        "openChange": figures.open_change,
-        "fills": figures.fills,
-        "tradedQuantity": figures.traded_quantity,
-        "tradedNotional": _amount(figures.traded_notional),
-        "vwap": _amount(figures.vwap),
-        "fillRate": None if rate is None else round(rate, 4),
-        "filled": figures.filled,
-        "canceled": figures.canceled,
-        "rejected": figures.rejected,
-        "expired": figures.expired,
-        "reopened": figures.reopened,
-        "acknowledgementMicros": {name: figures.acknowledgement.quantile(p) for name, p in _PERCENTILES.items()},
-        "firstFillMicros": {name: figures.first_fill.quantile(p) for name, p in _PERCENTILES.items()},
-        "rejectReasons": figures.reject_reasons,
-    }
-
-
-def _amount(micros: int | None) -> int | Decimal | None:
-    """Millionths as the JSON form of events has them: a number without trailing zeros."""
-    if micros is None:
-        return None
-    whole, rest = divmod(micros, _MICROS)
-    return whole if rest == 0 else Decimal(micros).scaleb(-6).normalize()
-
-
-def _time(micros: int) -> str:
-    seconds, rest = divmod(micros, _MICROS)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
-
-
-def _text(value: Any) -> str:
-    if value is None or value == "" or value == {}:
-        return "-"
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}={'-' if part is None else part}" for name, part in value.items())
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+    if as_of_ms is None:
+        return ", and no event has been processed"
+    return f" as of {query_rows.time(as_of_ms * 1_000)} (event time)"

@@ -1,4 +1,4 @@
-"""`orderflow reference`: risk limits and instruments, published to the log and shown."""
+"""`orderflow reference`: limits, instruments, accounts and locates, published to the log and shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @click.group()
 def reference() -> None:
-    """Publish and show limits and symbols."""
+    """Publish and show limits, symbols, accounts and locates."""
 
 
 @reference.command()
@@ -27,11 +27,14 @@ def reference() -> None:
 @click.option(
     "--symbols", type=_FILE, default=service.SYMBOLS_FILE, help="Instruments.  [default: those that ship with us]"
 )
+@click.option("--accounts", type=_FILE, help="Accounts with owner, desk and self-trade group.  [default: none]")
+@click.option("--locates", type=_FILE, help="Locates for short sales.  [default: none]")
 @with_settings
-def publish(settings: Settings, limits: Path, symbols: Path) -> None:
-    """Publish risk limits and instruments; their reference prices count as those of now.
+def publish(settings: Settings, limits: Path, symbols: Path, accounts: Path | None, locates: Path | None) -> None:
+    """Publish risk limits, instruments, accounts and locates; reference prices count as those of now.
 
-    Running flows follow within an epoch. A scope or symbol that is published again replaces what was known of it.
+    Running flows follow within an epoch. What is published again replaces what was known of the same scope, symbol,
+    account or locate.
     """
     published = service.publish(
         open_log(settings),
@@ -39,6 +42,8 @@ def publish(settings: Settings, limits: Path, symbols: Path) -> None:
         occurred_at=time.time_ns() // 1_000,
         limits_file=limits,
         symbols_file=symbols,
+        accounts_file=accounts,
+        locates_file=locates,
         client_id=settings.application.client_id_of("orderflow", "reference"),
     )
     for topic, count in published.items():
@@ -48,7 +53,7 @@ def publish(settings: Settings, limits: Path, symbols: Path) -> None:
 @reference.command()
 @with_settings
 def show(settings: Settings) -> None:
-    """Print the limits and instruments in force as JSON lines."""
+    """Print the limits, instruments, accounts and locates in force as JSON lines."""
     from operators.codec.json_form import dumps, to_json
 
     log, codec = open_log(settings), open_codec(settings, service.TOPICS)

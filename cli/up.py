@@ -28,14 +28,14 @@ def up(session: Session, workers: int | None, simulate: bool, seed: int, create_
 
     The risk check rejects every order until limits are published: `orderflow reference publish`.
     """
-    from services.live import FLOWS, Pipeline, plan_flows
+    from services.live import EVERY_FLOW, Pipeline, plan_flows
 
     settings = session.settings
     _check_topics(settings, create=create_topics)
     environment = dict(os.environ)
     if session.config_file is not None:
         environment["ORDERFLOW_CONFIG"] = str(session.config_file)
-    flows = plan_flows(settings, {flow: flow for flow in FLOWS}, workers=workers or settings.workers.count)
+    flows = plan_flows(settings, {flow: flow for flow in EVERY_FLOW}, workers=workers or settings.workers.count)
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())

@@ -70,8 +70,11 @@ _TABLE = (
     _events("orders.enrichment", "OrderEnriched"),
     _events("orders.anomalies", "OrderAnomaly"),
     _events("orders.milestones", "Milestone"),
-    _reference("risk.controls", "RiskControl", key="FIRM, ACCOUNT:<accountId> or SYMBOL:<symbol>"),
+    _events("orders.alerts", "OrderAlert", key="accountId|orderId or accountId", retention_days=30),
+    _reference("risk.controls", "RiskControl", key="a scope, as FIRM or ACCOUNT:<accountId>"),
     _reference("reference.symbols", "SymbolReference", key="symbol"),
+    _reference("reference.accounts", "AccountReference", key="account id"),
+    _reference("reference.locates", "Locate", key="locate id"),
     _events(DEAD_LETTER_TOPIC, None, key="that of the failed record", retention_days=30),
 )
 

@@ -11,9 +11,23 @@ import msgspec
 
 import config
 from config.topics import TOPICS
+from operators.model import alerts as alert_model
 from operators.model import events, limits, milestones
 from operators.registry import Operator
-from operators.steps import dashboard, join, parents, positions, risk, timeline
+from operators.steps import (
+    alerts,
+    children,
+    dashboard,
+    fee_ledger,
+    join,
+    parents,
+    positions,
+    risk,
+    timeline,
+    watch_orders,
+    watch_ratios,
+    watch_wash_trades,
+)
 
 SCHEMA_FOLDER: Final = Path(config.__file__).parent / "schemas"
 """The versioned schemas that ship with the product."""
@@ -28,8 +42,11 @@ _EVENTS: Mapping[str, type[msgspec.Struct]] = {
         events.OrderEnriched,
         events.OrderAnomaly,
         milestones.Milestone,
+        alert_model.OrderAlert,
         limits.RiskControl,
         limits.SymbolReference,
+        limits.AccountReference,
+        limits.Locate,
     )
 }
 
@@ -39,6 +56,22 @@ EVENT_TYPES: Mapping[str, type[msgspec.Struct]] = MappingProxyType(
 """Event type by topic."""
 
 OPERATORS: Mapping[str, Operator] = MappingProxyType(
-    {module.OPERATOR.spec.name: module.OPERATOR for module in (risk, join, parents, positions, timeline, dashboard)}
+    {
+        module.OPERATOR.spec.name: module.OPERATOR
+        for module in (
+            risk,
+            join,
+            parents,
+            positions,
+            fee_ledger,
+            timeline,
+            children,
+            dashboard,
+            watch_orders,
+            watch_ratios,
+            watch_wash_trades,
+            alerts,
+        )
+    }
 )
 """The operators by name."""

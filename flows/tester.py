@@ -167,14 +167,17 @@ class FlowTester:
         ]
 
     def store(self, step_id: str, kind: type[Any] | None = None) -> dict[str, Any]:
-        """What a step's stores hold now, as readers of the view would see it; bodies decoded as `kind` if given."""
+        """What a step's stores hold now, as readers of the view would see it; states decoded as `kind` if given.
+
+        Entries beside a state, whose keys have a NUL, stay bytes.
+        """
         assert not self._uncommitted, "an epoch is under way: commit it with run, or crash"
         self._stop(committed=True)
         held: dict[str, Any] = {}
         for folder in sorted(self._flow.state_directory(step_id).glob("*")):
             with StoreReader(folder) as store:
                 for key, body in store.scan():
-                    held[key] = msgspec.msgpack.decode(body, type=kind) if kind else body
+                    held[key] = msgspec.msgpack.decode(body, type=kind) if kind and "\0" not in key else body
         return held
 
     def changelog(self, step_id: str) -> dict[bytes, bytes]:

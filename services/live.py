@@ -14,7 +14,9 @@ from config.settings import Settings
 from flows.supervisor import Backoff, Cluster, free_addresses, supervise
 
 FLOWS: Final = ("risk_check", "order_status", "views")
-"""The flows of the pipeline, in the order of the stream."""
+"""The flows whose outputs are judged in the demo, in the order of the stream."""
+EVERY_FLOW: Final = (*FLOWS, "surveillance")
+"""All flows, in the order of the stream."""
 _COMMAND: Final = (sys.executable, "-m", "cli")
 _METRICS_PORT_VARIABLE: Final = "ORDERFLOW__METRICS__PORT"
 

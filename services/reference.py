@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -13,14 +13,17 @@ import config
 from broker.contract import Log, TopicPartition
 from config.errors import UsageError
 from operators.codec.codec import Codec
-from operators.model.limits import RiskControl, SymbolReference, parse_controls, parse_symbols
+from operators.model.events import Event
+from operators.model.limits_files import parse_accounts, parse_controls, parse_locates, parse_symbols
 
 CONTROLS_TOPIC: Final = "risk.controls"
 SYMBOLS_TOPIC: Final = "reference.symbols"
-TOPICS: Final = (CONTROLS_TOPIC, SYMBOLS_TOPIC)
+ACCOUNTS_TOPIC: Final = "reference.accounts"
+LOCATES_TOPIC: Final = "reference.locates"
+TOPICS: Final = (CONTROLS_TOPIC, SYMBOLS_TOPIC, ACCOUNTS_TOPIC, LOCATES_TOPIC)
 LIMITS_FILE: Final = Path(config.__file__).parent / "limits.yaml"
 SYMBOLS_FILE: Final = Path(config.__file__).parent / "symbols.yaml"
-_SOURCE: Final = "operations"
+SOURCE: Final = "operations"
 _READ_RECORDS: Final = 10_000
 
 
@@ -29,30 +32,44 @@ def publish(
     codec: Codec,
     *,
     occurred_at: int,
-    limits_file: Path = LIMITS_FILE,
-    symbols_file: Path = SYMBOLS_FILE,
+    limits_file: Path | None = LIMITS_FILE,
+    symbols_file: Path | None = SYMBOLS_FILE,
+    accounts_file: Path | None = None,
+    locates_file: Path | None = None,
     client_id: str = "reference",
 ) -> dict[str, int]:
-    """Publishes both files, true from `occurred_at` (microseconds UTC) on; the number of records by topic.
+    """Publishes the files given, true from `occurred_at` (microseconds UTC) on; the number of records by topic.
 
-    Publishing again replaces the records of the same scope or symbol. `ConfigurationError` lists every problem in the
-    files; nothing was published then.
+    Publishing again replaces the records of the same scope, symbol, account or locate. `ConfigurationError` lists every
+    problem in the files; nothing was published then.
     """
-    given: dict[str, Sequence[RiskControl | SymbolReference]] = {
-        CONTROLS_TOPIC: parse_controls(
-            _text(limits_file), occurred_at=occurred_at, source=_SOURCE, file=str(limits_file)
-        ),
-        SYMBOLS_TOPIC: parse_symbols(
-            _text(symbols_file), occurred_at=occurred_at, source=_SOURCE, file=str(symbols_file)
-        ),
+    files: dict[str, tuple[Path | None, _Parse]] = {
+        CONTROLS_TOPIC: (limits_file, parse_controls),
+        SYMBOLS_TOPIC: (symbols_file, parse_symbols),
+        ACCOUNTS_TOPIC: (accounts_file, parse_accounts),
+        LOCATES_TOPIC: (locates_file, parse_locates),
     }
+    records = {
+        topic: parse(_text(file), occurred_at=occurred_at, source=SOURCE, file=str(file))
+        for topic, (file, parse) in files.items()
+        if file is not None
+    }
+    send(log, codec, records, client_id=client_id)
+    return {topic: len(given) for topic, given in records.items()}
+
+
+def send(log: Log, codec: Codec, records: Mapping[str, Sequence[Event]], *, client_id: str = "reference") -> None:
+    """Writes records to their reference topics, under their own keys."""
     with closing(log.producer(client_id)) as producer:
-        for topic, records in given.items():
-            values = codec.encode_records(topic, [msgspec.to_builtins(record) for record in records])
-            for record, value in zip(records, values, strict=True):
+        for topic, given in records.items():
+            values = codec.encode_records(topic, [msgspec.to_builtins(record) for record in given])
+            for record, value in zip(given, values, strict=True):
                 producer.send(topic, record.key.encode(), value)
         producer.flush()
-    return {topic: len(records) for topic, records in given.items()}
+
+
+class _Parse(Protocol):
+    def __call__(self, text: str, *, occurred_at: int, source: str, file: str | None) -> Sequence[Event]: ...
 
 
 def read(log: Log, codec: Codec, topic: str, *, client_id: str = "reference") -> dict[str, dict[str, Any]]:

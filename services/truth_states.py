@@ -95,9 +95,7 @@ def _after_status(state: _State, status: Said, filled: int) -> _State:
         state = state._replace(venue_pending=None)
     if status.client_order_id in state.superseded:
         return state
-    # Another quantity below what is filled means stop executing; one that stands is left to be overfilled.
-    stands = status.quantity == state.quantity
-    quantity = status.quantity if stands else max(status.quantity, filled)
+    quantity = max(status.quantity, filled) if status.code == "REPLACED" else status.quantity
     return state._replace(quantity=quantity, time_in_force=status.time_in_force or state.time_in_force)
 
 
@@ -125,22 +123,16 @@ def _after_report(state: _State, report: Reported) -> _State:
     if kind == "REPLACED":
         original = report.original_client_order_id
         superseded = state.superseded if original is None else state.superseded | {original}
-        still = report.order_status if report.order_status in PENDING else None
-        engine_pending = still if state.engine_pending == still else None
-        venue_pending = still if engine_pending is None else None
-        state = state._replace(
-            superseded=superseded, venue="NEW", venue_pending=venue_pending, engine_pending=engine_pending
-        )
-        return _with_terms(state, report)
+        return _with_terms(_answered(state._replace(superseded=superseded), report.order_status), report)
     if kind == "CANCEL_REJECTED":
-        kept = [p if p == report.order_status else None for p in (state.engine_pending, state.venue_pending)]
-        state = state._replace(engine_pending=kept[0], venue_pending=kept[1])
-        if report.order_status in PENDING:
-            return state if any(kept) else state._replace(venue_pending=report.order_status)
-        if report.order_status == "REJECTED":
-            return state
-        return state._replace(venue="NEW" if report.order_status in FILLED_WORDS else report.order_status)
+        return _answered(state, report.order_status)
     return state
+
+
+def _answered(state: _State, order_status: str) -> _State:
+    """A request was answered: it waits no longer, unless the answer says that it does."""
+    kept = [p if p == order_status else None for p in (state.engine_pending, state.venue_pending)]
+    return state._replace(engine_pending=kept[0], venue_pending=kept[1])
 
 
 def _with_terms(state: _State, report: Reported) -> _State:

@@ -14,7 +14,10 @@ import msgspec
 
 from config.errors import StoreError
 from config.settings import Settings
-from operators.model.dashboard import Aggregate
+from operators.model.alerts import AlertEpisode
+from operators.model.children import Child, Children, child_suffix, read_child
+from operators.model.dashboard import TOTAL_SIZE_MS, Aggregate
+from operators.model.fee_ledger import AccountMonth
 from operators.model.positions import Position
 from operators.model.timeline import Entry, Timeline, all_entries, chunk_suffix
 from operators.state.reader import StoreReader
@@ -22,9 +25,14 @@ from operators.state.windows import parse_window_key
 
 FLOW: Final = "views"
 POSITIONS: Final = "positions"
+FEE_LEDGER: Final = "fee_ledger"
 TIMELINE: Final = "timeline"
+CHILDREN: Final = "children"
 DASHBOARD: Final = "dashboard"
 """The steps of that flow which the typed readers know."""
+SURVEILLANCE: Final = "surveillance"
+ALERTS: Final = "alerts"
+"""The flow that tells alerts, and its step which keeps them."""
 
 
 class View:
@@ -123,8 +131,16 @@ class OrderTimeline(NamedTuple):
 def read_positions(view: View, account_id: str | None = None) -> list[Position]:
     """The positions of an account, by default of all, ordered by account and symbol; `view` is of step `positions`."""
     prefix = f"{account_id}|" if account_id is not None else ""
-    found = [_POSITION.decode(value) for _, value in view.scan(prefix)]
+    found = [_POSITION.decode(value) for key, value in view.scan(prefix) if "\0" not in key]
     return sorted(found, key=lambda position: (position.account_id, position.symbol))
+
+
+def read_fees(view: View, account_id: str | None = None) -> list[AccountMonth]:
+    """The months of an account's fees, by default of all, ordered by account and month; `view` is of `fee_ledger`."""
+    prefix = f"{account_id}@" if account_id is not None else ""
+    found = [_MONTH.decode(value) for _, value in view.scan(prefix)]
+    chosen = [month for month in found if account_id in (None, month.account_id)]
+    return sorted(chosen, key=lambda month: (month.account_id, month.month))
 
 
 def read_timeline(view: View, order_key: str) -> OrderTimeline | None:
@@ -137,6 +153,39 @@ def read_timeline(view: View, order_key: str) -> OrderTimeline | None:
     written = [chunk for chunk in chunks if chunk is not None]
     # Chunks are written with the state that counts them and deleted with it: one that is missing was forgotten since.
     return OrderTimeline(state, list(all_entries(state, written))) if len(written) == len(chunks) else None
+
+
+def read_children(view: View, parent_key: str) -> list[Child]:
+    """The children of a parent, accountId|orderId, in the order in which they became known; step `children`."""
+    value = view.get(parent_key)
+    if value is None:
+        return []
+    count = _CHILDREN.decode(value).count
+    written = [view.get(parent_key + child_suffix(number)) for number in range(count)]
+    # A child whose timeline was forgotten and begun anew, by an event after its retention, was told of twice.
+    return list({child.key: child for child in (read_child(one) for one in written if one is not None)}.values())
+
+
+def read_alerts(view: View, account_id: str | None = None, *, open_only: bool = False) -> list[AlertEpisode]:
+    """The episodes of an account, by default of all, by time; those that are not over if so wished; step `alerts`."""
+    found = [_EPISODE.decode(value) for _, value in view.scan(account_id or "")]
+    wanted = [
+        episode
+        for episode in found
+        if account_id in (None, episode.alert.key.partition("|")[0]) and not (open_only and episode.cleared)
+    ]
+    return sorted(wanted, key=lambda each: (each.alert.raised_at, each.alert.key, each.alert.kind))
+
+
+def read_totals(view: View) -> dict[tuple[str, str], Aggregate]:
+    """The figures since the beginning by symbol and venue, for the open orders; `view` is of step `dashboard`."""
+    totals = {}
+    for state_key, value in view.scan():
+        key, size, _ = parse_window_key(state_key)
+        if size == TOTAL_SIZE_MS:
+            symbol, _, venue = key.partition("|")
+            totals[symbol, venue] = _AGGREGATE.decode(value)
+    return totals
 
 
 def read_windows(
@@ -161,5 +210,8 @@ def read_windows(
 
 
 _POSITION: Final = msgspec.msgpack.Decoder(Position)
+_MONTH: Final = msgspec.msgpack.Decoder(AccountMonth)
 _TIMELINE: Final = msgspec.msgpack.Decoder(Timeline)
+_CHILDREN: Final = msgspec.msgpack.Decoder(Children)
+_EPISODE: Final = msgspec.msgpack.Decoder(AlertEpisode)
 _AGGREGATE: Final = msgspec.msgpack.Decoder(Aggregate)

@@ -31,6 +31,7 @@ class EventType(StrEnum):
     CANCEL_REJECTED = "CANCEL_REJECTED"
     ORDER_ENRICHED = "ORDER_ENRICHED"
     ORDER_ANOMALY = "ORDER_ANOMALY"
+    ORDER_ALERT = "ORDER_ALERT"
 
 
 class Side(StrEnum):
@@ -154,11 +155,22 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     severity: str = "HARD"
 
 
+class RiskAction(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the engine has to do to another order than the intent's: CANCEL it, or REDUCE its open quantity."""
+
+    action: str
+    key: str
+    quantity: int
+    reason: str
+
+
 class RiskOutcome(Event, frozen=True, kw_only=True, rename="camel"):
     """The decision of pre-trade risk on one intent: topic risk.outcome."""
 
     intent: OrderIntent
     breaches: list[Breach] = []
+    approved_quantity: int | None = None
+    actions: list[RiskAction] = []
     limits_version: str
 
 

@@ -175,13 +175,12 @@ def _split(trades: Iterable[Live], split: Split) -> None:
 
 
 def named_by(trades: Iterable[Live], entry: Execution) -> Live | None:
-    """The trade that a bust or correction names: of several with that id a live one, one of its date, the latest."""
-    best: tuple[bool, bool, int, Live] | None = None
+    """The trade that a bust or correction names at its venue and session: of its date, else of the latest; the last."""
+    best: tuple[bool, int, int, Live] | None = None
     for number, trade in enumerate(trades):
         for name in trade.names:
-            sessions_agree = name.session is None or entry.session is None or name.session == entry.session
-            if name.exec_id == entry.ref and name.venue == entry.venue and sessions_agree:
-                found = not trade.busted, name.trade_date == entry.trade_date, number, trade
+            if (name.exec_id, name.venue, name.session) == (entry.ref, entry.venue, entry.session):
+                found = name.trade_date == entry.trade_date, name.trade_date, number, trade
                 if best is None or found[:3] >= best[:3]:
                     best = found
     return best[3] if best else None

@@ -12,13 +12,13 @@ import pyarrow as pa
 from config.errors import InvalidRecordError
 from operators.model.arrays import Array, Flags, Ints
 from operators.model.events import FeeKind
-from operators.model.fees import FeeSchedule, Rates
+from operators.model.fees import FREE, Commission, FeeSchedule, Rates
 from operators.model.money import INT64_MAX, Rate
 from operators.model.stored_executions import LIQUIDITIES
 
 _KINDS: Final = tuple(FeeKind)
 _KIND_NAMES: Final = pa.array([kind.value for kind in _KINDS], pa.string())
-_FREE: Final = Rate(0, 1)
+_NO_COMMISSION: Final = Commission()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,8 @@ class FillRates:
         for rates in self.tables:
             if rates.commission:
                 per_share.append(rates.commission.per_share.numerator)
-                of_notional.append(rates.commission.maximum_of_notional.numerator)
+                of_notional.append(rates.commission.of_notional.numerator)
+                of_notional.append((rates.commission.maximum_of_notional or FREE).numerator)
             if rates.taf:
                 per_share.append(rates.taf.per_share.numerator)
                 of_notional.append(
@@ -89,28 +90,40 @@ class FillRates:
         return limit // max(map(abs, per_share)), limit // max(map(abs, of_notional))
 
     def commission(self, filled: Ints, notional: Ints) -> Ints:
-        """Of each order so far."""
-        tables = [rates.commission for rates in self.tables]
-        per_share = self._spread([table.per_share if table else _FREE for table in tables])
-        maximum = self._spread([table.maximum_of_notional if table else _FREE for table in tables])
-        minimum = self._spread([Rate(table.minimum if table else 0, 1) for table in tables]).numerator
-        return np.minimum(np.maximum(minimum, per_share.of(filled)), maximum.of(notional))
+        """Of each order so far, which must have filled something."""
+        tables = [rates.commission or _NO_COMMISSION for rates in self.tables]
+        charge = self._spread([table.per_share for table in tables]).of(filled)
+        if any(table.of_notional.numerator for table in tables):
+            charge = charge + self._spread([table.of_notional for table in tables]).of(notional)
+        if any(table.flat for table in tables):
+            charge = charge + self._amounts([table.flat for table in tables])
+        charge = np.maximum(self._amounts([table.minimum for table in tables]), charge)
+        if any(table.maximum is not None for table in tables):
+            bounds = [INT64_MAX if table.maximum is None else table.maximum for table in tables]
+            charge = np.minimum(charge, self._amounts(bounds))
+        shares = [table.maximum_of_notional for table in tables]
+        if any(share is not None for share in shares):
+            most = self._spread([share or FREE for share in shares]).of(notional)
+            if None in shares:
+                most = np.where(np.array([share is None for share in shares], np.bool_)[self.of], INT64_MAX, most)
+            charge = np.minimum(charge, most)
+        return charge
 
     def taf(self, quantity: Ints, price: Ints) -> Ints:
         """Of each trade, as if it were a sell."""
         tables = [rates.taf for rates in self.tables]
-        per_share = self._spread([table.per_share if table else _FREE for table in tables])
-        cap = self._spread([Rate(table.cap if table else 0, 1) for table in tables]).numerator
+        per_share = self._spread([table.per_share if table else FREE for table in tables])
+        cap = self._amounts([table.cap if table else 0 for table in tables])
         fee = np.minimum(per_share.of(quantity), cap)
         return np.where(price * per_share.denominator < per_share.numerator, 0, fee)
 
     def sec(self, notional: Ints) -> Ints:
         """Of each trade, as if it were a sell."""
-        return self._spread([rates.sec or _FREE for rates in self.tables]).of(notional)
+        return self._spread([rates.sec or FREE for rates in self.tables]).of(notional)
 
     def cat(self, quantity: Ints) -> Ints:
         """Of each trade."""
-        return self._spread([rates.cat or _FREE for rates in self.tables]).of(quantity)
+        return self._spread([rates.cat or FREE for rates in self.tables]).of(quantity)
 
     def venue(self, quantity: Ints, liquidity: Ints) -> tuple[Ints, Flags]:
         """Of each trade, 0 without a liquidity flag, and whether the venue has a fee for the flag."""
@@ -122,6 +135,9 @@ class FillRates:
         if (denominators != 1).any():
             fee //= denominators[self.of, liquidity]
         return fee, listed[self.of, liquidity] | (self.has.venue is None)
+
+    def _amounts(self, amounts: Sequence[int]) -> Ints | int:
+        return self._spread([Rate(amount, 1) for amount in amounts]).numerator
 
     def _spread(self, rates: Sequence[Rate]) -> _Spread:
         if all(rate == rates[0] for rate in rates):

@@ -1,41 +1,96 @@
 """Fees of a fill, from tables keyed by trade date and venue.
 
-Every rate is an exact fraction and every amount is rounded down to a millionth. A table says from which trade date on
-it holds; a trade date before the first table, a venue or a liquidity flag without one is an `InvalidRecordError`: what
-is not written down is not zero. A section that the schedule leaves out altogether is not charged.
+| kind | on | base | limits |
+|---|---|---|---|
+| COMMISSION | the order | per share, part of the notional, or flat | per order; the maximum beats the minimum |
+| TAF | each sale | per share | cap per trade; none on prices below the rate per share |
+| SEC | each sale | notional | |
+| CAT | each trade | per share | |
+| VENUE | each trade | per share, by liquidity flag | negative is a rebate; none without a flag |
+
+The commission of an order is that on everything it has filled, and a fill is charged the increment: it can be 0, and a
+bust can give some back. Every rate is an exact fraction and every amount is rounded down to a millionth; whole cents
+are a matter of the account, see `fee_ledger`.
+
+A table says from which trade date on it holds. A trade date before the first table or in a gap, a venue or a liquidity
+flag without one, is an `InvalidRecordError`: what is not written down is not zero. A section that the schedule leaves
+out altogether is not charged. `fee_tables` reads schedules from files.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from fractions import Fraction
+from math import floor
 from typing import Final, Generic, NamedTuple, TypeVar
 
-import msgspec
-import yaml
-
-from config.errors import ConfigurationError, InvalidRecordError, Problem
-from operators.model.events import Fee, FeeKind, Liquidity, Side
-from operators.model.money import Rate, to_micros
+from config.errors import InvalidRecordError
+from operators.model.events import Fee, FeeKind, Side
+from operators.model.money import Rate
 
 T = TypeVar("T")
 
 ANY_VENUE: Final = "*"
+_SECTIONS: Final = (FeeKind.COMMISSION, FeeKind.TAF, FeeKind.SEC, FeeKind.CAT, FeeKind.VENUE)
+_NOT_CHARGED: Final = (None, True)
 _EPOCH: Final = date(1970, 1, 1)
 
 
-class Commission(NamedTuple):
-    """Broker commission of an order so far: per share, at least `minimum`, at most a share of notional (which wins)."""
+class Tier(NamedTuple):
+    """Shares of a month up to and with `up_to` (None: all beyond) cost `per_share` each."""
 
+    up_to: int | None
     per_share: Rate
-    minimum: int
-    maximum_of_notional: Rate
+
+
+FREE: Final = Rate(0, 1)
+
+
+class Commission(NamedTuple):
+    """Broker commission of an order so far: per share, or a part of its notional, or flat, within a range.
+
+    At least `minimum`, at most `maximum` and `maximum_of_notional`; these two beat the minimum. None is no bound. Where
+    there are `tiers` of the month, `per_share` is the rate of the first, and the fee ledger adjusts.
+    """
+
+    per_share: Rate = FREE
+    minimum: int = 0
+    maximum_of_notional: Rate | None = None
+    of_notional: Rate = FREE
+    flat: int = 0
+    maximum: int | None = None
+    tiers: tuple[Tier, ...] = ()
 
     def of_order(self, filled: int, notional: int) -> int:
-        """Millionths on everything filled so far; a fill's fee is the increment."""
-        return min(max(self.minimum, self.per_share.of(filled)), self.maximum_of_notional.of(notional))
+        """Millionths on everything filled so far, 0 if nothing is; a fill's fee is the increment."""
+        if filled <= 0:
+            return 0
+        charge = max(self.minimum, self.per_share.of(filled) + self.of_notional.of(notional) + self.flat)
+        if self.maximum is not None:
+            charge = min(charge, self.maximum)
+        return charge if self.maximum_of_notional is None else min(charge, self.maximum_of_notional.of(notional))
+
+    def tiered_shares(self, filled: int, notional: int) -> int:
+        """The shares of an order whose commission is the rate per share: none while a minimum or maximum decides."""
+        return filled if self.tiers and self.of_order(filled, notional) == self.per_share.of(filled) else 0
+
+    def tier_adjustment(self, shares: int, tiered: int) -> int:
+        """What the tiers change on the commission of a month, rounded down to a millionth.
+
+        All `shares` of the month count towards the tiers, each tier's rate holds for the shares within it, and the
+        average over the month replaces the first tier's rate on the `tiered` ones. Nothing depends on the order of
+        fills, so a bust simply counts no more.
+        """
+        if not self.tiers or shares <= 0:
+            return 0
+        marginal, below = Fraction(0), 0
+        for tier in self.tiers:
+            upper = shares if tier.up_to is None else min(shares, tier.up_to)
+            marginal += Fraction(*tier.per_share) * max(0, upper - below)
+            below = max(below, upper)
+        return floor((marginal / shares - Fraction(*self.per_share)) * tiered)
 
 
 class Taf(NamedTuple):
@@ -59,6 +114,8 @@ class Rates(NamedTuple):
     sec: Rate | None
     cat: Rate | None
     venue: Mapping[str, Rate] | None
+    unverified: frozenset[FeeKind] = frozenset()
+    """Kinds whose rate was not checked against its source."""
 
 
 class Charged(NamedTuple):
@@ -69,20 +126,28 @@ class Charged(NamedTuple):
     commission: int = 0
 
 
+class Period(NamedTuple, Generic[T]):
+    """From one day on (since 1970) a value holds; None is a gap, where nothing is known to hold."""
+
+    since: int
+    value: T | None
+    verified: bool = True
+
+
 class Dated(Generic[T]):
     """Values by the day from which each holds."""
 
-    def __init__(self, name: str, periods: Sequence[tuple[int, T]]) -> None:
-        self._name = name
-        self._starts = [start for start, _ in periods]
-        self._values = [value for _, value in periods]
+    def __init__(self, name: str, periods: Sequence[Period[T]]) -> None:
+        self._name, self._periods = name, periods
+        self._starts = [period.since for period in periods]
 
-    def at(self, day: int) -> T:
-        """The value in force on a day (since 1970); `InvalidRecordError` before the first."""
+    def at(self, day: int) -> tuple[T, bool]:
+        """The value in force on a day, and whether it is verified; `InvalidRecordError` where there is none."""
         found = bisect_right(self._starts, day)
-        if not found:
+        period = self._periods[found - 1] if found else None
+        if period is None or period.value is None:
             raise InvalidRecordError(f"no table of {self._name} fees covers trade date {_written(day)}")
-        return self._values[found - 1]
+        return period.value, period.verified
 
 
 class FeeSchedule:
@@ -104,13 +169,14 @@ class FeeSchedule:
         """The rates in force; `InvalidRecordError` where a section has no table for the date or the venue."""
         known = self._known.get((trade_date, venue))
         if known is None:
-            known = Rates(
-                commission=self._commission.at(trade_date) if self._commission else None,
-                taf=self._taf.at(trade_date) if self._taf else None,
-                sec=self._sec.at(trade_date) if self._sec else None,
-                cat=self._cat.at(trade_date) if self._cat else None,
-                venue=self._of_venue(venue).at(trade_date) if self._venues else None,
-            )
+            commission = self._commission.at(trade_date) if self._commission else _NOT_CHARGED
+            taf = self._taf.at(trade_date) if self._taf else _NOT_CHARGED
+            sec = self._sec.at(trade_date) if self._sec else _NOT_CHARGED
+            cat = self._cat.at(trade_date) if self._cat else _NOT_CHARGED
+            flags = self._of_venue(venue).at(trade_date) if self._venues else _NOT_CHARGED
+            in_force = zip(_SECTIONS, (commission, taf, sec, cat, flags), strict=True)
+            unverified = frozenset(kind for kind, (_, verified) in in_force if not verified)
+            known = Rates(commission[0], taf[0], sec[0], cat[0], flags[0], unverified)
             if len(self._known) < 100_000:  # bounds what records with absurd dates or venues can cost
                 self._known[trade_date, venue] = known
         return known
@@ -210,90 +276,6 @@ def fees_of_trade(schedule: FeeSchedule, trade: Trade, side: str) -> list[Fee]:
             raise InvalidRecordError(f"venue {trade.venue} has no fee for liquidity {trade.liquidity}")
         fees.append(Fee(FeeKind.VENUE, rate.of(trade.quantity)))
     return fees
-
-
-Number = str | int | float
-
-
-class _Period(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    """`from`: first trade date; `source`: where the rate is published; `verified`: read there, or only from memory."""
-
-    since: date = msgspec.field(name="from")
-    source: str = ""
-    verified: bool = True
-
-
-class _CommissionPeriod(_Period, kw_only=True, forbid_unknown_fields=True):
-    per_share: Number
-    minimum: Number
-    maximum_of_notional: Number
-
-
-class _TafPeriod(_Period, kw_only=True, forbid_unknown_fields=True):
-    per_share: Number
-    cap: Number
-
-
-class _SecPeriod(_Period, kw_only=True, forbid_unknown_fields=True):
-    per_million: Number
-
-
-class _CatPeriod(_Period, kw_only=True, forbid_unknown_fields=True):
-    per_share: Number
-
-
-class _VenuePeriod(_Period, kw_only=True, forbid_unknown_fields=True):
-    per_share: dict[Liquidity, Number]
-
-
-class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    commission: list[_CommissionPeriod] = []
-    taf: list[_TafPeriod] = []
-    sec: list[_SecPeriod] = []
-    cat: list[_CatPeriod] = []
-    venues: dict[str, list[_VenuePeriod]] = {}
-
-
-P = TypeVar("P", bound=_Period)
-
-
-def parse_schedule(text: str, file: str | None = None) -> FeeSchedule:
-    """A schedule from the YAML of a file under config/fees; `ConfigurationError` that names the file otherwise."""
-    try:
-        document = msgspec.convert(yaml.safe_load(text), _Document)
-        return FeeSchedule(
-            commission=_dated("commission", document.commission, _commission),
-            taf=_dated("TAF", document.taf, lambda p: Taf(Rate.per_unit(p.per_share), to_micros(p.cap))),
-            sec=_dated("SEC", document.sec, lambda p: Rate.share(Fraction(str(p.per_million)) / 1_000_000)),
-            cat=_dated("CAT", document.cat, lambda p: Rate.per_unit(p.per_share)),
-            venues={name: _of_venue(name, periods) for name, periods in document.venues.items()} or None,
-        )
-    except (yaml.YAMLError, msgspec.ValidationError, ValueError) as error:
-        raise ConfigurationError([Problem(f"fee schedule: {error}", file)]) from error
-
-
-def _commission(period: _CommissionPeriod) -> Commission:
-    maximum = Rate.share(Fraction(str(period.maximum_of_notional)))
-    return Commission(Rate.per_unit(period.per_share), to_micros(period.minimum), maximum)
-
-
-def _of_venue(name: str, periods: Sequence[_VenuePeriod]) -> Dated[Mapping[str, Rate]]:
-    def flags(period: _VenuePeriod) -> Mapping[str, Rate]:
-        return {flag.value: Rate.per_unit(rate) for flag, rate in period.per_share.items()}
-
-    dated = _dated(f"venue {name}", periods, flags)
-    if dated is None:
-        raise ValueError(f"venue {name} has no period")
-    return dated
-
-
-def _dated(name: str, periods: Sequence[P], read: Callable[[P], T]) -> Dated[T] | None:
-    starts = [period.since for period in periods]
-    if sorted(set(starts)) != starts:
-        raise ValueError(f"the periods of {name} do not follow one another in time")
-    if not periods:
-        return None
-    return Dated(name, [((period.since - _EPOCH).days, read(period)) for period in periods])
 
 
 def _written(day: int) -> str:

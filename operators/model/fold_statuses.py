@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from operators.model.arrays import Array, Flags, Groups, Ints, RecordBatch
+from operators.model.events import OrdStatus
 from operators.model.folded import Folded, close
 from operators.model.lifecycle import ANSWERS, FINAL, TRANSITIONS
 from operators.model.order_columns import IS_PENDING, StatusColumns, open_quantities, shown_codes
@@ -18,6 +19,7 @@ from operators.model.output_columns import OrderView, cl_ord_ids, consolidated_b
 
 # By number of a status, and of a voice.
 _IS_DEAD: Final = np.array([status in FINAL for status in STATUSES])
+_REPLACED: Final = STATUSES.index(OrdStatus.REPLACED)
 _IS_ANSWER: Final = np.array([status in ANSWERS for status in STATUSES])
 _NEXT: Final = np.array([[VOICE_NUMBERS[voice.says(status)] for status in STATUSES] for voice in VOICES])
 _LEGAL: Final = np.array([[status in TRANSITIONS[voice.code] for status in STATUSES] for voice in VOICES])
@@ -66,8 +68,7 @@ def plain_statuses(table: OrderTable, events: StatusColumns, rows: Ints) -> Flag
         & _benchmarks_stay(events, groups, state)
     )
     terms = _terms(events, groups, state, code)
-    at_least = np.maximum(state[:, Column.FILLED], 0)[of]
-    plain &= (events.quantity >= at_least) | (events.quantity == terms.quantity_before) | IS_PENDING[code]
+    plain &= (events.quantity >= state[:, Column.FILLED][of]) | (code != _REPLACED)
     plain &= _LEGAL[terms.engine_before, code]
     return groups.all(plain)[of]
 

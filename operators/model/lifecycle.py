@@ -5,8 +5,8 @@ may have a *pending request* besides. The live fills are the third witness, and 
 
 | rank | OrdStatus(39) | holds while | LeavesQty |
 |---|---|---|---|
-| 12 | PENDING_CANCEL | a voice's cancel request is unanswered, and no voice says the order is dead | as without |
-| 11 | PENDING_REPLACE | the same of a replace request | as without |
+| 12 | PENDING_CANCEL | a cancel request of a voice is unanswered, and no voice is dead | quantity - filled |
+| 11 | PENDING_REPLACE | the same of a replace request | quantity - filled |
 | 10 | DONE_FOR_DAY | it is the state of a voice, until a venue speaks of a later trade date | 0; GT orders keep it |
 | 9 | CALCULATED | it is the state of a voice | 0 |
 | 8 | FILLED | live fills reach the quantity | 0 |
@@ -55,7 +55,6 @@ COUNTS_AS_NEW: Final = frozenset({OrdStatus.FILLED, OrdStatus.PARTIALLY_FILLED, 
 VENUE_STATES: Final[Mapping[ExecType, OrdStatus]] = {
     ExecType.NEW: OrdStatus.NEW,
     ExecType.TRIGGERED: OrdStatus.NEW,
-    ExecType.REPLACED: OrdStatus.NEW,
     ExecType.PENDING_NEW: OrdStatus.PENDING_NEW,
     ExecType.STOPPED: OrdStatus.STOPPED,
     ExecType.SUSPENDED: OrdStatus.SUSPENDED,
@@ -67,7 +66,7 @@ VENUE_STATES: Final[Mapping[ExecType, OrdStatus]] = {
     ExecType.PENDING_CANCEL: OrdStatus.PENDING_CANCEL,
     ExecType.PENDING_REPLACE: OrdStatus.PENDING_REPLACE,
 }
-"""Reports of a venue that set its state by their type. RESTATED and CANCEL_REJECTED set it by their ordStatus."""
+"""Reports of a venue that set its state by their type; RESTATED sets it by its ordStatus."""
 
 FILLED_PRECEDENCE: Final = 8
 PARTIALLY_FILLED_PRECEDENCE: Final = 4
@@ -136,11 +135,9 @@ def consolidated_code(engine: Voice, venue: Voice, *, filled: int, quantity: int
 def is_inactive(engine: Voice, venue: Voice, time_in_force: str | None) -> bool:
     """Whether nothing is open for execution, whatever OrderQty minus CumQty is: dead, calculated, or over for the day.
 
-    DONE_FOR_DAY ends orders that are not known to live on.
+    DONE_FOR_DAY ends orders that are not known to live on. Both must show: a pending request shows over them.
     """
-    return any(
-        voice.dead
-        or voice.code is OrdStatus.CALCULATED
-        or (voice.code is OrdStatus.DONE_FOR_DAY and time_in_force not in GOOD_TILL)
-        for voice in (engine, venue)
-    )
+    if engine.dead or venue.dead:
+        return True
+    shown = consolidated_code(engine, venue, filled=0, quantity=0)  # fills rank below both
+    return shown is OrdStatus.CALCULATED or (shown is OrdStatus.DONE_FOR_DAY and time_in_force not in GOOD_TILL)

@@ -24,7 +24,7 @@ import msgspec
 from operators.model.costs import Market
 from operators.model.events import ExecType, ExecutionReport, OrderStatusChanged, OrdStatus
 from operators.model.executions import EXECUTION_TYPES, NOTHING_MOVED_OUT, Recall, Split, execution_of
-from operators.model.lifecycle import ANSWERS, PENDING, TRANSITIONS, VENUE_STATES, Voice
+from operators.model.lifecycle import ANSWERS, PENDING, TRANSITIONS, VENUE_STATES
 from operators.model.order_checks import checked_execution, checked_status
 from operators.model.order_fills import mismatches, on_execution_entry, on_split
 from operators.model.order_outputs import Cause, Noted, finish, told
@@ -84,8 +84,8 @@ def _after_status(order: Order, event: OrderStatusChanged, code: OrdStatus) -> O
     if code not in PENDING and (given.cl_ord_id is None or given.cl_ord_id not in order.superseded):
         order = _with_terms(
             order,
-            # What was filled beyond the quantity stays an overfill; a new quantity below it means stop executing.
-            given.quantity if given.quantity == order.quantity else max(given.quantity, order.filled),
+            # A replace to less than is filled means stop executing.
+            max(given.quantity, order.filled) if code is OrdStatus.REPLACED else given.quantity,
             given.limit_price,
             given.time_in_force,
         )
@@ -202,7 +202,7 @@ def _on_report(
     if kind is ExecType.CANCEL_REJECTED:
         if event.reject_reason == "UNKNOWN_ORDER":
             anomalies.append(Noted(AnomalyKind.UNKNOWN_ORDER, f"request {event.cl_ord_id} of {event.orig_cl_ord_id}"))
-        return finish(before, _cancel_rejected(order, event), cause, anomalies, context)
+        return finish(before, _answered(order, event.ord_status), cause, anomalies, context)
     if not _reports_quantities(event, kind):
         detail = f"request {event.cl_ord_id}: {cause.reason}, the order is {event.ord_status}"
         anomalies.append(Noted(AnomalyKind.REQUEST_REJECTED, detail))
@@ -213,11 +213,11 @@ def _on_report(
         after = msgspec.structs.replace(order, at_venue=order.at_venue.says(OrdStatus(event.ord_status)))
         if (split := _split(order, event, kind, last)) is not None:
             return on_split(before, after, split, event, cause, anomalies, context)
+    elif kind is ExecType.REPLACED:
+        after = _answered(_superseding(order, event), event.ord_status)
     else:
         after = msgspec.structs.replace(order, at_venue=order.at_venue.says(VENUE_STATES[kind]))
-    if kind is ExecType.REPLACED:
-        after = _answered(_superseding(after, event), event.ord_status)
-    elif VENUE_STATES.get(kind) in ANSWERS:
+    if VENUE_STATES.get(kind) in ANSWERS:
         after = _answered(after, None)
     if kind in (ExecType.REPLACED, ExecType.RESTATED):
         quantity = max(event.order_quantity, after.filled, event.cum_quantity)
@@ -225,23 +225,10 @@ def _on_report(
     return finish(before, after, cause, [*anomalies, *mismatches(after, event)], context)
 
 
-def _cancel_rejected(order: Order, event: ExecutionReport) -> Order:
-    """Back to what the venue says the order is. REJECTED says so of an unknown order, and means the request."""
-    status = OrdStatus(event.ord_status)
-    if status in PENDING:
-        return _answered(order, status)
-    if status is OrdStatus.REJECTED or event.reject_reason == "UNKNOWN_ORDER":
-        return _answered(order, None)
-    return _answered(msgspec.structs.replace(order, at_venue=order.at_venue.says(status)), None)
-
-
 def _answered(order: Order, status: str | None) -> Order:
     """A request was answered; where the answer's ordStatus is a pending one, that request still waits."""
     still = OrdStatus(status) if status in PENDING else None
-    engine, at_venue = order.engine.answered(still), order.at_venue.answered(still)
-    if still is not None and engine.pending is None and at_venue.pending is None:
-        at_venue = Voice(at_venue.code, still)
-    return msgspec.structs.replace(order, engine=engine, at_venue=at_venue)
+    return msgspec.structs.replace(order, engine=order.engine.answered(still), at_venue=order.at_venue.answered(still))
 
 
 def _superseding(order: Order, event: ExecutionReport) -> Order:

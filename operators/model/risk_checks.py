@@ -1,104 +1,62 @@
-"""The checks of pre-trade risk, all evaluated for every request, every breach reported.
+"""The checks of pre-trade risk, all evaluated for every request, every breach reported: here those of the order itself.
 
 | check | applies to | breached when |
 |---|---|---|
-| LIMITS_MISSING | new, replace | no scope gives the limit named after the scope |
+| LIMITS_MISSING | new, replace | no scope gives a required limit, named after the scope that requires it |
 | UNKNOWN_SYMBOL | new, replace | there is no reference record of the symbol |
 | INVALID_SIDE, INVALID_ORDER_TYPE | new, replace | a word we do not know |
 | INVALID_QUANTITY, LOT_SIZE | new, replace | not above zero; not a multiple of the lot |
 | INVALID_PRICE, TICK_SIZE | new, replace | a price the type needs is not above zero; not a multiple of the tick |
 | TRADING_HALTED | new, replace | a scope is HALTED |
 | TRADING_REDUCING | new, replace | a scope is REDUCING and the request does not only lower a position |
+| RESTRICTED | new, replace | a scope is on the restricted list for the side, on this UTC day |
 | MAX_ORDER_QUANTITY | new, replace | quantity above the limit |
 | MAX_ORDER_NOTIONAL | new, replace | quantity × price above the limit |
 | REFERENCE_MISSING, REFERENCE_STALE | MARKET, LIMIT | none, or older than allowed |
 | PRICE_COLLAR | LIMIT, STOP_LIMIT | a buy above, a sell below the reference or stop price by more than the collar |
-| DUPLICATE_CL_ORD_ID | new, replace | the account used this ClOrdID among its last 512 |
+| PRICE_COLLAR_AWAY | LIMIT, STOP_LIMIT | a buy below, a sell above it by more than that collar |
+| POSSIBLE_RESEND | PossResend | the ClOrdID is known: no new request, and no other check is made |
+| DUPLICATE_CL_ORD_ID | new, replace | the account used this ClOrdID among its latest (`risk_state`) |
 | DUPLICATE_ORDER | new | the order was approved before |
-| UNKNOWN_ORDER, CHANGED_TERMS | replace | no such order is open; another symbol or side |
-| MESSAGE_RATE | new, replace | more requests of the account in the rolling window than allowed |
-| MAX_EXPOSURE | new, replace | reserved + cost of open positions above the limit, unless it only lowers a position |
+| UNKNOWN_ORDER, CHANGED_TERMS | replace | no such order is open; another symbol, side or locate |
+| LOOK_ALIKE_ORDER | new | the same symbol, side, quantity and price was approved within the window |
+| PARENT_TERMS, PARENT_QUANTITY | orders of a known parent | another symbol or side; more than it has open |
+
+The checks of what the account has are in `risk_account_checks`, those of short sales in `risk_short_sale`, self-trade
+prevention in `risk_self_trade`. HARD breaches reject; a WARN breach stands in the outcome and rejects nothing.
 
 Cancels pass: nothing may keep an order from being withdrawn. A MARKET order is valued at the reference price, a STOP at
 its stop price. A request only lowers a position if, with all that is open on its side, it cannot exceed it.
 In a breach, amounts and prices are in the currency, quantities in units, ages and windows in milliseconds.
 
-Sources: SEC rule 15c3-5(c)(1); EU 2017/589 (RTS 6) articles 12 and 15; FIX OrdType(40), Side(54).
+Sources: SEC rule 15c3-5(c)(1) and (2); EU 2017/589 (RTS 6) articles 12 and 15; FIX OrdType(40), Side(54),
+PossResend(97).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
-from typing import Final, NamedTuple
+from typing import Final
 
-from operators.model.events import Breach, EventType, OrderIntent, Side
-from operators.model.exposure import AccountRisk, OrderRisk, Terms
-from operators.model.limits import FIRM, Limits, SymbolReference, TradingState, account_scope, symbol_scope
-from operators.model.money import MICROS
+from operators.model.events import Breach
+from operators.model.limits import SEVERITIES, TradingState, is_valid_on
+from operators.model.limits_in_force import Level, Limit
 from operators.model.positions import side_sign
+from operators.model.risk_account_checks import ACCOUNT_CHECKS
+from operators.model.risk_request import (
+    NEEDS_LIMIT,
+    NEEDS_STOP,
+    ORDER_TYPES,
+    SIDES,
+    Request,
+    over,
+    over_money,
+    shown,
+)
+from operators.model.risk_short_sale import short_sale
 
-DIGEST_BYTES: Final = 8
-CL_ORD_IDS_KEPT: Final = 512
 _BPS: Final = 10_000
-
-_SIDES: Final = frozenset(side.value for side in Side)
-_NEEDS_LIMIT: Final = frozenset({"LIMIT", "STOP_LIMIT"})
-_NEEDS_STOP: Final = frozenset({"STOP", "STOP_LIMIT"})
-_ORDER_TYPES: Final = frozenset({"MARKET"}) | _NEEDS_LIMIT | _NEEDS_STOP
-
-
-class Request(NamedTuple):
-    """A new or replace request with all that the checks look at. `order` is the order as known before."""
-
-    intent: OrderIntent
-    limits: Limits
-    symbol: SymbolReference | None
-    account: AccountRisk
-    order: OrderRisk | None
-
-    @property
-    def replaces(self) -> bool:
-        """Whether it changes an order."""
-        return self.intent.event_type == EventType.REPLACE_REQUESTED
-
-    @property
-    def price(self) -> int | None:
-        """What a unit is valued at: limit price, stop price or reference by type; None if that is not there."""
-        intent = self.intent
-        if intent.order_type in _NEEDS_LIMIT:
-            return intent.limit_price
-        if intent.order_type in _NEEDS_STOP:
-            return intent.stop_price
-        return self.symbol.reference_price if self.symbol else None
-
-    def reservation(self) -> tuple[int, int]:
-        """What the account has reserved now, and what it would have with this request."""
-        now = self.account.reserved
-        terms = Terms(self.intent.quantity, self.price or 0)
-        if not self.replaces or self.order is None:
-            return now, now + terms.quantity * terms.price
-        wanted = max(0, terms.quantity - self.order.filled) * terms.price
-        return now, now + max(0, wanted - self.order.reserved)
-
-    def only_reduces(self) -> bool:
-        """Whether it can only lower the position, with everything else open on its side executed too."""
-        intent, account = self.intent, self.account
-        if intent.side not in _SIDES:
-            return False
-        sign = side_sign(intent.side)
-        held = account.quantity_of(intent.symbol)
-        if held * sign >= 0:
-            return False
-        others = sum(
-            order.open_quantity
-            for order_id, order in account.orders.items()
-            if order_id != intent.order_id and order.symbol == intent.symbol and side_sign(order.side) == sign
-        )
-        filled = self.order.filled if self.replaces and self.order else 0
-        return others + intent.quantity - filled <= abs(held)
-
+_MILLI: Final = 1_000
 
 Check = Callable[[Request], Iterator[Breach]]
 
@@ -108,58 +66,47 @@ def breaches_of(request: Request) -> list[Breach]:
     return [breach for check in CHECKS for breach in check(request)]
 
 
-def digest_of(cl_ord_id: str) -> bytes:
-    """What is kept of a ClOrdID: 8 bytes, so that two different ones are taken for one once in 10^19 times."""
-    return blake2b(cl_ord_id.encode(), digest_size=DIGEST_BYTES).digest()
+def possible_resend(request: Request) -> list[Breach]:
+    """The breach of a request that the client may have sent before, and did."""
+    intent = request.intent
+    if intent.poss_resend and request.book.knows_id(intent.cl_ord_id):
+        return [Breach(check="POSSIBLE_RESEND", scope=request.account_scope)]
+    return []
 
 
 def _limits_missing(request: Request) -> Iterator[Breach]:
-    limits = request.limits
-    required = {
-        "MAX_ORDER_QUANTITY": limits.quantity,
-        "MAX_ORDER_NOTIONAL": limits.notional,
-        "PRICE_COLLAR": limits.collar_bps,
-        "REFERENCE_AGE": limits.reference_age_ms,
-        "MESSAGE_RATE": limits.rates or None,
-        "MAX_EXPOSURE": limits.exposure,
-    }
-    for name, limit in required.items():
-        if limit is None:
-            yield Breach(check="LIMITS_MISSING", scope=f"{FIRM}/{name}")
+    for check, scope in request.limits.missing(account_known=request.reference is not None):
+        yield Breach(check="LIMITS_MISSING", scope=f"{scope}/{check}")
 
 
 def _words(request: Request) -> Iterator[Breach]:
-    intent = request.intent
-    scope = symbol_scope(intent.symbol)
+    intent, scope = request.intent, request.symbol_scope
     if request.symbol is None:
         yield Breach(check="UNKNOWN_SYMBOL", scope=scope)
-    if intent.side not in _SIDES:
+    if intent.side not in SIDES:
         yield Breach(check="INVALID_SIDE", scope=scope)
-    if intent.order_type not in _ORDER_TYPES:
+    if intent.order_type not in ORDER_TYPES:
         yield Breach(check="INVALID_ORDER_TYPE", scope=scope)
 
 
 def _quantity(request: Request) -> Iterator[Breach]:
-    quantity, symbol, limit = request.intent.quantity, request.symbol, request.limits.quantity
-    scope = symbol_scope(request.intent.symbol)
+    quantity, symbol, scope = request.intent.quantity, request.symbol, request.symbol_scope
     if quantity <= 0:
         yield Breach(check="INVALID_QUANTITY", scope=scope, limit=1.0, attempted=float(quantity))
     if symbol and (symbol.lot <= 0 or quantity % symbol.lot):
         yield Breach(check="LOT_SIZE", scope=scope, limit=float(symbol.lot), attempted=float(quantity))
-    if limit and quantity > limit.value:
-        yield Breach(check="MAX_ORDER_QUANTITY", scope=limit.scope, limit=float(limit.value), attempted=float(quantity))
+    yield from over("MAX_ORDER_QUANTITY", request.limits.level("max_order_quantity"), quantity)
 
 
 def _prices(request: Request) -> Iterator[Breach]:
-    intent, symbol = request.intent, request.symbol
-    scope = symbol_scope(intent.symbol)
-    for needed_by, price in ((_NEEDS_LIMIT, intent.limit_price), (_NEEDS_STOP, intent.stop_price)):
+    intent, symbol, scope = request.intent, request.symbol, request.symbol_scope
+    for needed_by, price in ((NEEDS_LIMIT, intent.limit_price), (NEEDS_STOP, intent.stop_price)):
         if intent.order_type not in needed_by:
             continue
         if price is None or price <= 0:
-            yield Breach(check="INVALID_PRICE", scope=scope, attempted=None if price is None else _currency(price))
+            yield Breach(check="INVALID_PRICE", scope=scope, attempted=None if price is None else shown(price))
         elif symbol and (symbol.tick <= 0 or price % symbol.tick):
-            yield Breach(check="TICK_SIZE", scope=scope, limit=_currency(symbol.tick), attempted=_currency(price))
+            yield Breach(check="TICK_SIZE", scope=scope, limit=shown(symbol.tick), attempted=shown(price))
 
 
 def _trading_state(request: Request) -> Iterator[Breach]:
@@ -170,85 +117,105 @@ def _trading_state(request: Request) -> Iterator[Breach]:
             yield Breach(check="TRADING_REDUCING", scope=scope)
 
 
+def _restricted(request: Request) -> Iterator[Breach]:
+    side = "BUY" if request.sign > 0 else "SELL"
+    for restriction, scope in request.limits.restrictions:
+        days = is_valid_on(request.day, restriction.valid_from, restriction.valid_until)
+        # A side nobody knows restricts both: whoever wrote it wanted something stopped.
+        if days and (restriction.side == side or restriction.side not in ("BUY", "SELL")):
+            yield Breach(check="RESTRICTED", scope=scope)
+
+
 def _notional(request: Request) -> Iterator[Breach]:
-    limit, price = request.limits.notional, request.price
-    if limit and price is not None:
-        notional = request.intent.quantity * price
-        if notional > limit.value:
-            yield _money_breach("MAX_ORDER_NOTIONAL", limit.scope, limit=limit.value, attempted=notional)
+    if request.price is not None:
+        notional = request.intent.quantity * request.price
+        yield from over_money("MAX_ORDER_NOTIONAL", request.limits.level("max_order_notional"), notional)
 
 
 def _reference(request: Request) -> Iterator[Breach]:
-    intent, symbol, age_max = request.intent, request.symbol, request.limits.reference_age_ms
-    if symbol is None or intent.order_type in _NEEDS_STOP:
+    intent, symbol = request.intent, request.symbol
+    if symbol is None or intent.order_type in NEEDS_STOP:
         return
-    scope = symbol_scope(intent.symbol)
     if symbol.reference_price is None or symbol.reference_price <= 0:
-        yield Breach(check="REFERENCE_MISSING", scope=scope)
-    elif age_max:
-        age_ms = (intent.occurred_at - symbol.price_at) / 1000
-        if age_ms > age_max.value:
-            yield Breach(check="REFERENCE_STALE", scope=age_max.scope, limit=float(age_max.value), attempted=age_ms)
+        yield Breach(check="REFERENCE_MISSING", scope=request.symbol_scope)
+        return
+    level = request.limits.level("reference_age_max_ms")
+    in_micros = Level(*(limit and Limit(limit.value * _MILLI, limit.scope) for limit in level))
+    yield from over("REFERENCE_STALE", in_micros, intent.occurred_at - symbol.price_at, unit=_MILLI)
 
 
 def _collar(request: Request) -> Iterator[Breach]:
-    intent, collar = request.intent, request.limits.collar_bps
+    intent = request.intent
     reference = intent.stop_price if intent.order_type == "STOP_LIMIT" else None
     if intent.order_type == "LIMIT" and request.symbol:
         reference = request.symbol.reference_price
-    if collar is None or reference is None or intent.limit_price is None or intent.side not in _SIDES:
+    if reference is None or intent.limit_price is None or intent.side not in SIDES:
         return
     sign = side_sign(intent.side)
-    if sign * (intent.limit_price - reference) * _BPS > collar.value * reference:
-        bound = reference * (_BPS + sign * collar.value) // _BPS
-        yield Breach(
-            check="PRICE_COLLAR",
-            scope=collar.scope,
-            limit=_currency(bound),
-            current=_currency(reference),
-            attempted=_currency(intent.limit_price),
-        )
+    for check, field, direction in (
+        ("PRICE_COLLAR", "collar_bps", sign),
+        ("PRICE_COLLAR_AWAY", "collar_away_bps", -sign),
+    ):
+        for limit, severity in zip(request.limits.level(field), SEVERITIES, strict=True):
+            distance = direction * (intent.limit_price - reference) * _BPS
+            if limit is not None and distance > limit.value * reference:
+                bound = reference * (_BPS + direction * limit.value) // _BPS
+                yield Breach(
+                    check=check,
+                    scope=limit.scope,
+                    limit=shown(bound),
+                    current=shown(reference),
+                    attempted=shown(intent.limit_price),
+                    severity=severity.value,
+                )
+                break
 
 
 def _identity(request: Request) -> Iterator[Breach]:
-    intent, order = request.intent, request.order
-    scope = account_scope(intent.account_id)
-    if _is_recent(request.account.recent_ids, digest_of(intent.cl_ord_id)):
+    intent, order, scope = request.intent, request.order, request.account_scope
+    if request.book.knows_id(intent.cl_ord_id):
         yield Breach(check="DUPLICATE_CL_ORD_ID", scope=scope)
     if not request.replaces:
         if order is not None and order.approved:
             yield Breach(check="DUPLICATE_ORDER", scope=scope)
     elif order is None or order.closed:
         yield Breach(check="UNKNOWN_ORDER", scope=scope)
-    elif (order.symbol, order.side) != (intent.symbol, intent.side):
+    elif (order.symbol, order.side) != (intent.symbol, intent.side) or (
+        intent.locate_id is not None and order.locate is not None and intent.locate_id != order.locate
+    ):
         yield Breach(check="CHANGED_TERMS", scope=scope)
 
 
-def _rate(request: Request) -> Iterator[Breach]:
-    times = request.account.messages
-    for rate in request.limits.rates:
-        recent = len(times) - bisect_right(times, request.intent.occurred_at - rate.window_micros)
-        if recent >= rate.messages:
+def _look_alike(request: Request) -> Iterator[Breach]:
+    intent = request.intent
+    ages = [
+        max(0, intent.occurred_at - recent.at)
+        for recent in request.part.recent
+        if (recent.side, recent.quantity, recent.price) == (intent.side, intent.quantity, intent.limit_price)
+    ]
+    if request.replaces or not ages:
+        return
+    for limit, severity in zip(request.limits.level("duplicate_window_ms"), SEVERITIES, strict=True):
+        if limit is not None and min(ages) < limit.value * _MILLI:
             yield Breach(
-                check="MESSAGE_RATE",
-                scope=rate.scope,
-                limit=float(rate.messages),
-                current=float(recent),
-                attempted=float(recent + 1),
+                check="LOOK_ALIKE_ORDER",
+                scope=limit.scope,
+                limit=float(limit.value),
+                attempted=shown(min(ages), _MILLI),
+                severity=severity.value,
             )
+            return
 
 
-def _exposure(request: Request) -> Iterator[Breach]:
-    limit, open_notional = request.limits.exposure, request.account.open_notional
-    now, then = request.reservation()
-    if limit and then + open_notional > limit.value and not request.only_reduces():
-        yield _money_breach(
-            "MAX_EXPOSURE",
-            limit.scope,
-            limit=limit.value,
-            current=now + open_notional,
-            attempted=then + open_notional,
-        )
+def _parent(request: Request) -> Iterator[Breach]:
+    parent, intent, scope = request.parent, request.intent, request.account_scope
+    if parent is None:
+        return
+    if (parent.symbol, parent.side) != (intent.symbol, intent.side):
+        yield Breach(check="PARENT_TERMS", scope=scope)
+    attempted = parent.children + request.added_quantity
+    level = Level(Limit(parent.open_quantity, scope))
+    yield from over("PARENT_QUANTITY", level, attempted, current=parent.children)
 
 
 CHECKS: Final[tuple[Check, ...]] = (
@@ -257,33 +224,14 @@ CHECKS: Final[tuple[Check, ...]] = (
     _quantity,
     _prices,
     _trading_state,
+    _restricted,
     _notional,
     _reference,
     _collar,
     _identity,
-    _rate,
-    _exposure,
+    _look_alike,
+    _parent,
+    *ACCOUNT_CHECKS,
+    short_sale,
 )
-"""In the order in which breaches are reported."""
-
-
-def _is_recent(recent: bytes, digest: bytes) -> bool:
-    at = recent.find(digest)
-    while at >= 0 and at % DIGEST_BYTES:
-        at = recent.find(digest, at + 1)
-    return at >= 0
-
-
-def _money_breach(check: str, scope: str, *, limit: int, attempted: int, current: int | None = None) -> Breach:
-    return Breach(
-        check=check,
-        scope=scope,
-        limit=_currency(limit),
-        current=None if current is None else _currency(current),
-        attempted=_currency(attempted),
-    )
-
-
-def _currency(micros: int) -> float:
-    """An amount as the contract wants it in a breach: shown to people, never calculated with."""
-    return micros / MICROS
+"""In the order in which breaches are reported. Self-trade prevention comes last, as it depends on the others."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from config.topology import OperatorSpec
 from config.units import DurationMs
-from operators.model.dashboard import Aggregate, add
+from operators.model.dashboard import TOTAL_SIZE_MS, Aggregate, add, add_to_total
 from operators.model.milestones import Milestone
 from operators.registry import Build, Operator, scalar
-from operators.state.windows import Windows, parse_window_key
+from operators.state.windows import Windows, parse_window_key, window_key
 from operators.stream.step import Context, Result
 
 _HALF_A_MINUTE: Final = DurationMs(30_000)
@@ -39,7 +39,10 @@ class DashboardOptions:
 
 
 class Dashboard:
-    """Adds each milestone to every window it belongs to; a window takes records until its grace is over."""
+    """Adds each milestone to every window it belongs to, and to the total since the beginning.
+
+    A window takes records until its grace is over; the total, which tells the open orders, takes every one.
+    """
 
     state_type = Aggregate
 
@@ -53,18 +56,21 @@ class Dashboard:
         self, state: Aggregate | None, key: str, role: str, record: Milestone, context: Context
     ) -> Result[Aggregate]:
         _, size_ms, start_ms = parse_window_key(key)
+        if size_ms == TOTAL_SIZE_MS:
+            late = not any(True for _ in self._open_keys("", record, context))
+            return Result(add_to_total(state, record), anomalies=("LATE",) if late else ())
         return Result(add(state, record), due_ms=start_ms + size_ms + self._keep_ms)
 
     def on_due(self, state: Aggregate, key: str, context: Context) -> Result[Aggregate]:
         return Result(None)
 
     def window_keys(self, key: str, record: Milestone, context: Context) -> Sequence[str]:
+        return [window_key(key, size_ms=TOTAL_SIZE_MS, start_ms=0), *self._open_keys(key, record, context)]
+
+    def _open_keys(self, key: str, record: Milestone, context: Context) -> Iterator[str]:
         time_ms = record.occurred_at // 1_000
-        return [
-            window_key
-            for windows in self._windows
-            for window_key in windows.open_keys(key, time_ms=time_ms, event_time_ms=context.event_time_ms)
-        ]
+        for windows in self._windows:
+            yield from windows.open_keys(key, time_ms=time_ms, event_time_ms=context.event_time_ms)
 
 
 def _logic(given: Build) -> Dashboard:

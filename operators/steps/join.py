@@ -9,17 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import msgspec
 import numpy as np
 import pyarrow as pa
 
-import config
-from config.errors import ConfigurationError, Problem, ProcessingError
+from config.errors import ProcessingError
 from config.topology import OperatorSpec
-from operators.model.fees import FeeSchedule, parse_schedule
 from operators.model.fold import fold_executions, fold_statuses
 from operators.model.folded import Folded
 from operators.model.order_layout import Column
@@ -30,6 +27,7 @@ from operators.model.parents import FamilyChange
 from operators.registry import Build, Operator
 from operators.state.groups import GroupStores
 from operators.state.store import HEADER_BYTES, NEVER, header
+from operators.steps.fee_schedules import fee_schedule
 from operators.stream.event_time import EventTime
 from operators.stream.kernel import StepOutcome, StreamBatch
 from operators.stream.keys import RECORD_KEY
@@ -263,17 +261,6 @@ def _build(given: Build) -> JoinKernel:
         cache_rows=given.cache_rows,
         clock_ahead_max_ms=given.clock_ahead_max_ms,
     )
-
-
-def fee_schedule(name: str) -> FeeSchedule:
-    """The fee schedule of that name under config/fees, or at that path. `ConfigurationError` if it is wrong."""
-    path = Path(name) if "/" in name else Path(config.__file__).parent / "fees" / f"{name}.yaml"
-    try:
-        return parse_schedule(path.read_text(), str(path))
-    except OSError as error:
-        raise ConfigurationError(
-            [Problem(f"fee schedule {name!r} cannot be read: {error.strerror}", str(path))]
-        ) from error
 
 
 OPERATOR: Final = Operator(

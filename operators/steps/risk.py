@@ -6,27 +6,39 @@ from typing import Any, Final
 
 from config.topology import OperatorSpec
 from operators.model.events import OrderIntent
-from operators.model.exposure import AccountRisk, on_status
+from operators.model.exposure import on_status
+from operators.model.limits import Tables
+from operators.model.limits_in_force import LimitsInForce
 from operators.model.risk import on_intent
+from operators.model.risk_book import Book
+from operators.model.risk_position import DAY_MICROS
+from operators.model.risk_state import AccountRisk
 from operators.registry import Operator, scalar
 from operators.stream.step import Context, Output, Result
 
 
 class RiskCheck:
-    """Decides on intents; learns from consolidated statuses what of the reserved exposure was filled or released."""
+    """Decides on intents; learns from consolidated statuses what of the reserved exposure was filled or released.
+
+    The account's totals are the state; its orders, symbols and memories are entries beside it (`risk_state`), of which
+    an event reads and writes those it is about. Days are counted by event time as far as the engine believes it.
+    """
 
     state_type = AccountRisk
+
+    def __init__(self) -> None:
+        self._limits = LimitsInForce()
 
     def on_record(
         self, state: AccountRisk | None, key: str, role: str, record: Any, context: Context
     ) -> Result[AccountRisk]:
+        book, tables = Book(state, context.entry), Tables.of(context.broadcast)
+        day = min(record.occurred_at, context.event_time_ms * 1_000 + 999) // DAY_MICROS
         if isinstance(record, OrderIntent):
-            decision = on_intent(
-                state, record, controls=context.broadcast["controls"], symbols=context.broadcast["symbols"]
-            )
-            return Result(decision.state, [Output("decisions", decision.outcome)])
-        applied = on_status(state, record)
-        return Result(applied.state, anomalies=applied.anomalies)
+            outcome = on_intent(book, record, tables, limits=self._limits, day=day)
+            return Result(book.account, [Output("decisions", outcome)], entries=book.changes())
+        anomalies = on_status(book, record, tables, limits=self._limits, day=day)
+        return Result(state if anomalies else book.account, entries=book.changes(), anomalies=anomalies)
 
     def on_due(self, state: AccountRisk, key: str, context: Context) -> Result[AccountRisk]:
         raise AssertionError("risk asks for no timer")
@@ -41,7 +53,7 @@ OPERATOR: Final[Operator] = scalar(
         keys=frozenset({"account"}),
         inputs={"intents": "OrderIntent", "statuses": "OrderStatusChanged"},
         outputs={"decisions": "RiskOutcome"},
-        needs_broadcast=frozenset({"controls", "symbols"}),
+        needs_broadcast=frozenset({"controls", "symbols", "accounts", "locates"}),
     ),
     lambda _: RiskCheck(),
 )

@@ -21,12 +21,10 @@ class TimelineLogic:
 
     def on_record(self, state: Timeline | None, key: str, role: str, record: Any, context: Context) -> Result[Timeline]:
         appended = append(state, record)
-        return Result(
-            appended.state,
-            [Output("milestones", milestone) for milestone in appended.milestones],
-            due_ms=self._due_ms(appended.state),
-            entries=appended.writes,
-        )
+        outputs = [Output("milestones", milestone) for milestone in appended.milestones]
+        if appended.child is not None:
+            outputs.append(Output("children", appended.child))
+        return Result(appended.state, outputs, due_ms=self._due_ms(appended.state), entries=appended.writes)
 
     def on_due(self, state: Timeline, key: str, context: Context) -> Result[Timeline]:
         return Result(None, entries=forget(state))
@@ -48,8 +46,15 @@ OPERATOR: Final[Operator] = scalar(
     OperatorSpec(
         name="timeline",
         keys=frozenset({RECORD_KEY}),
-        inputs={"status": "OrderStatusChanged", "executions": "ExecutionReport", "enrichment": "OrderEnriched"},
-        outputs={"milestones": "Milestone"},
+        inputs={
+            "decisions": "RiskOutcome",
+            "status": "OrderStatusChanged",
+            "executions": "ExecutionReport",
+            "anomalies": "OrderAnomaly",
+            "enrichment": "OrderEnriched",
+            "alerts": "OrderAlert",
+        },
+        outputs={"milestones": "Milestone", "children": "Milestone"},
     ),
     _logic,
 )

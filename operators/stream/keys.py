@@ -32,8 +32,14 @@ def _account_symbol(columns: Columns) -> Sequence[bytes]:
 
 
 def _parent(columns: Columns) -> Sequence[bytes]:
+    """account|parentId, the key of the parent order: children belong to the account of their parent."""
     parents = _column(columns, "parentId")
     return [key.partition(b"|")[0] + b"|" + parent for key, parent in zip(columns.keys, parents, strict=True)]
+
+
+def _owner_symbol(columns: Columns) -> Sequence[bytes]:
+    owners, symbols = _column(columns, "ownerId"), _column(columns, "symbol")
+    return [owner + b"|" + symbol for owner, symbol in zip(owners, symbols, strict=True)]
 
 
 def _symbol_venue(columns: Columns) -> Sequence[bytes]:
@@ -49,6 +55,12 @@ def _column(columns: Columns, name: str) -> list[bytes]:
 
 
 KEYS: Mapping[str, Callable[[Columns], Sequence[bytes]]] = MappingProxyType(
-    {"account": _account, "account_symbol": _account_symbol, "parent": _parent, "symbol_venue": _symbol_venue}
+    {
+        "account": _account,
+        "account_symbol": _account_symbol,
+        "symbol_venue": _symbol_venue,
+        "parent": _parent,
+        "owner_symbol": _owner_symbol,
+    }
 )
 """Keys that need an exchange, by the names that topologies use."""

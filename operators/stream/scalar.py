@@ -6,6 +6,7 @@ import traceback
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -187,10 +188,10 @@ class ScalarKernel:
             call.anomaly("LATE")
         states = [self._entry_of(row.group, key).state for key in keys]
         try:
-            results = [
-                (key, self._logic.on_record(state, key, row.role, row.record, context))
-                for key, state in zip(keys, states, strict=True)
-            ]
+            results = []
+            for key, state in zip(keys, states, strict=True):
+                context.entry = partial(self._read_entry, row.group, key, call)
+                results.append((key, self._logic.on_record(state, key, row.role, row.record, context)))
             for key, result in results:
                 self._check(key, result, call)
         except ProcessingError:
@@ -235,6 +236,20 @@ class ScalarKernel:
                 call.anomaly(CLOCK_JUMP)
         return Context(reached, call.now_ms, self._broadcast)
 
+    def _read_entry(self, group: int, key: str, call: Call, suffix: str) -> bytes | None:
+        """An entry beside a key as of the last result: of this call, of an epoch not yet flushed, or of the store."""
+        check_state_key(key + suffix)  # the record's fault, where the store would have the flow stopped
+        name = f"{key}{suffix}".encode()
+        written = call.entries.get(group)
+        if written is not None and name in written:
+            value = written[name]
+        else:
+            try:
+                value = self._stores.get_many(group, [name]).get(name)
+            except Exception as error:  # inside logic, where only the record would be blamed for it
+                raise ProcessingError(f"step {self._step_id}: the entry {name!r} cannot be read: {error}") from error
+        return None if value is None else value[HEADER_BYTES:]
+
     def _accept(self, group: int, key: str, result: Result[Any], row: Row | None, call: Call) -> None:
         entry = self._cache[group, key]
         entry.state, entry.due_ms, entry.wall_due_ms = result.state, max(0, result.due_ms), max(0, result.wall_due_ms)
@@ -273,7 +288,8 @@ class ScalarKernel:
         due = entry.wall_due_ms if wall else entry.due_ms
         if due > until_ms or entry.state is None:
             return  # changed since the index was written; the next flush puts the index right
-        context = Context(self._stores.stream_time_ms(group), call.now_ms, self._broadcast)
+        entries = partial(self._read_entry, group, key, call)
+        context = Context(self._stores.stream_time_ms(group), call.now_ms, self._broadcast, entries)
         try:
             result = self._logic.on_due(entry.state, key, context)
             self._check(key, result, call)

@@ -20,6 +20,15 @@ S = TypeVar("S")
 FOREVER: Final = NEVER
 
 
+EntryReader = Callable[[str], bytes | None]
+"""Reads an entry beside the key at hand by its suffix."""
+
+
+def no_entries(_: str) -> bytes | None:
+    """The reader of a key that has no entries."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """A record for one of the step's output streams. `key` None keeps the key of the record behind it."""
@@ -35,8 +44,10 @@ class Result(Generic[S]):
 
     `state` None forgets the key: its tombstone reaches the changelog. `due_ms` asks to be called back, through
     `on_due`, when event time reaches it; `wall_due_ms` the same for the wall clock. Both replace what was asked before.
-    `entries` are values kept beside the state, under the key and a suffix, for what grows with a key's life; they are
-    written once and never read back by the engine. `anomalies` are counted by kind.
+    `entries` are values kept beside the state, under the key and a suffix, for what grows with a key's life: the engine
+    writes only those that a result names, None removes one, and `Context.entry` reads one back. A suffix begins with
+    NUL, so that readers of the store can tell entries from states. Entries outlive a state that is forgotten: whoever
+    forgets a key removes them. `anomalies` are counted by kind.
     """
 
     state: S | None
@@ -52,12 +63,16 @@ class Context:
     """What logic may know besides state and record.
 
     `event_time_ms` is the time the key group's records have reached (never goes back), `now_ms` the wall clock when
-    the record was read. `broadcast` holds the broadcast tables by source name: key -> latest record.
+    the record was read. `broadcast` holds the broadcast tables by source name: key -> latest record. `entry` reads an
+    entry that an earlier result has put beside the same key, by its suffix, and gives None where there is none: as of
+    the last result, not yet committed ones included. A read costs a look into the store, so what every record needs
+    belongs into the state.
     """
 
     event_time_ms: int
     now_ms: int
     broadcast: Mapping[str, Mapping[str, Any]]
+    entry: EntryReader = no_entries
 
 
 class Logic(Protocol[S]):

@@ -21,7 +21,7 @@ from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
 from operators.model.dashboard import Aggregate
 from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusChanged
-from operators.model.fees import parse_schedule
+from operators.model.fee_tables import parse_schedule
 from operators.model.order_state import Context, Order
 from operators.model.orders import on_execution, on_status
 from operators.model.positions import Position
@@ -41,6 +41,7 @@ PARTITIONS = 4
 TUMBLING_MS = 60_000
 
 _PRICED = ("traded_notional",)
+_FILLS = {"TRADED": 1, "BUSTED": -1, "CORRECTED": 0}
 Input = tuple[str, bytes, bytes]
 """Topic, key and value of a record to be written."""
 
@@ -126,7 +127,15 @@ class ViewsJob:
     name: str = "views"
     command: Sequence[str] = ()
     flow: str = "views"
-    steps: Mapping[str, int] = field(default_factory=lambda: {"positions": 32, "timeline": PARTITIONS, "dashboard": 32})
+    steps: Mapping[str, int] = field(
+        default_factory=lambda: {
+            "positions": 32,
+            "fee_ledger": 32,
+            "timeline": PARTITIONS,
+            "children": 32,
+            "dashboard": 32,
+        }
+    )
     sources: Sequence[str] = ("orders.status", "orders.executions", "orders.enrichment")
     progress_topic: str = "orders.milestones"
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -144,6 +153,7 @@ class ViewsJob:
         positions = {
             key: msgspec.to_builtins(msgspec.msgpack.decode(body, type=Position))
             for key, body in store_values(place.state / "views" / "positions").items()
+            if "\0" not in key  # chunks of fills lie beside the position
         }
         verdict = verify(place.log, codec(), FeeTable.load(FEES), positions=positions, dashboard=self._dashboard(place))
         found = [*_letters(place, {}), *([] if verdict.exact else list(verdict.as_json()["differences"]))]
@@ -178,9 +188,9 @@ class ViewsJob:
             key, kind = f"{record['symbol']}|{record['venue'] or ''}", record["kind"]
             if kind == "PLACED":
                 counted[key].update(orders=1, orderedQuantity=record["quantity"])
-            elif kind == "TRADED":
-                counted[key].update(fills=1, tradedQuantity=record["quantity"])
-            elif kind != "ACKNOWLEDGED":
+            elif kind in _FILLS:
+                counted[key].update(fills=_FILLS[kind], tradedQuantity=record["quantity"])
+            elif kind not in ("ACKNOWLEDGED", "PENDING", "ANSWERED"):
                 counted[key][kind.lower()] += 1
         columns = [f.encode_name for f in msgspec.structs.fields(Aggregate) if f.type is int and f.name not in _PRICED]
         shown = {key: {c: row[c] for c in columns} for key, row in self._dashboard(place).items()}

@@ -48,7 +48,8 @@ def test_positions_add_up_to_the_fills_with_money_as_decimals(filled, run, fills
 def test_a_timeline_lists_every_event_of_the_order_in_order(filled, run, fills):
     key = fills[0]["key"]
     rows = lines(run("query", "timeline", key, "--format", "json"))
-    assert [row["index"] for row in rows] == list(range(len(rows)))
+    assert sorted(row["index"] for row in rows) == list(range(len(rows)))
+    assert [row["occurredAt"] for row in rows] == sorted(row["occurredAt"] for row in rows)
     assert {row["origin"] for row in rows} == {"ENGINE", "CONSOLIDATED", "VENUE", "ENRICHMENT"}
     enriched = [row for row in rows if row["origin"] == "ENRICHMENT"]
     assert len(enriched) == sum(fill["key"] == key for fill in fills)
@@ -120,3 +121,35 @@ def test_without_stores_the_error_says_where_they_were_looked_for(run, monkeypat
     result = run("query", "positions")
     assert result.exit_code == 1
     assert str(tmp_path / "elsewhere") in result.stderr
+
+
+def test_open_positions_are_valued_at_the_last_fill_or_at_the_reference_price(filled, run):
+    rows = lines(run("query", "positions", "--format", "json"))
+    for row in rows:
+        assert row["mark"] == row["lastPrice"]
+        assert row["realised"] + row["unrealised"] == row["fifoRealised"] + row["fifoUnrealised"]
+        assert row["unrealised"] == row["quantity"] * row["mark"] - row["costBasis"]
+    assert run("reference", "publish").exit_code == 0
+    references = {
+        record["key"]: record["referencePrice"]
+        for record in lines(run("reference", "show"))
+        if "referencePrice" in record
+    }
+    marked = lines(run("query", "positions", "--mark", "reference", "--format", "json"))
+    assert [row["mark"] for row in marked] == [references[row["symbol"]] for row in marked]
+    assert all(row["unrealised"] == row["quantity"] * row["mark"] - row["costBasis"] for row in marked)
+
+
+def test_fees_by_month_and_by_day_add_up_to_those_of_the_positions(filled, run, fills):
+    months = lines(run("query", "fees", "--format", "json"))
+    positions = lines(run("query", "positions", "--format", "json"))
+    assert sum(row["exactTotal"] for row in months) == sum(row["fees"] for row in positions)
+    assert sum(row["shares"] for row in months) == sum(fill["lastQuantity"] for fill in fills)
+    days = lines(run("query", "fees", "--by", "day", "--format", "json"))
+    assert sum(row["billedTotal"] for row in days) == sum(row["billedTotal"] for row in months)
+    assert all(Decimal(row["billedTotal"]) * 100 % 1 == 0 for row in days)
+    account = months[0]["accountId"]
+    assert lines(run("query", "fees", account, "--format", "json")) == [
+        row for row in months if row["accountId"] == account
+    ]
+    assert run("query", "fees", "NOBODY").exit_code == 1

@@ -51,6 +51,7 @@ def test_an_order_runs_through_all_flows_and_sigterm_ends_them_well(run, start, 
     statuses = _statuses_until(run, "ORDER_STATUS_CONSOLIDATED")
     assert {status["key"] for status in statuses} == {INTENT["key"]}
     caught_up("views", "orders.status")
+    caught_up("surveillance", "orders.milestones")
     process.send_signal(signal.SIGTERM)
     output, errors = process.communicate(timeout=60)
     assert process.returncode == 0, errors

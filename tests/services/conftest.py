@@ -22,7 +22,8 @@ from operators.model.events import (
     account_of,
     order_key,
 )
-from operators.model.fees import FeeSchedule, parse_schedule
+from operators.model.fee_tables import parse_schedule
+from operators.model.fees import FeeSchedule
 from operators.model.order_state import Context, Order
 from operators.model.orders import on_execution, on_status
 from operators.model.parents import FamilyChange, Parent, on_change

@@ -12,9 +12,12 @@ import pytest
 from broker.contract import Log
 from operators.codec.codec import Codec
 from operators.model.events import OrderIntent
-from operators.model.exposure import AccountRisk
-from operators.model.limits import parse_controls, parse_symbols
+from operators.model.limits import Tables
+from operators.model.limits_files import parse_controls, parse_symbols
+from operators.model.limits_in_force import LimitsInForce
 from operators.model.risk import on_intent
+from operators.model.risk_book import keep, memory_book
+from operators.model.risk_state import AccountRisk
 from services import simulated
 from services.day import SYMBOLS_FILE, Day, intents
 from services.engine import OrderEngine
@@ -36,15 +39,17 @@ def outcomes() -> list[dict[str, Any]]:
     limits = SYMBOLS_FILE.with_name("limits.yaml")
     controls = {c.key: c for c in parse_controls(limits.read_text(), occurred_at=opens, source="test")}
     symbols = {s.key: s for s in parse_symbols(SYMBOLS_FILE.read_text(), occurred_at=opens, source="test")}
+    tables, limits = Tables(controls, symbols), LimitsInForce()
     accounts: dict[str, AccountRisk] = {}
+    parts: dict[str, dict[str, bytes]] = {}
     decided = []
     for intent in intents(DAY):
         account = intent["accountId"]
-        decision = on_intent(
-            accounts.get(account), msgspec.convert(intent, OrderIntent), controls=controls, symbols=symbols
-        )
-        accounts[account] = decision.state
-        decided.append(msgspec.to_builtins(decision.outcome))
+        book = memory_book(accounts.get(account), parts.setdefault(account, {}))
+        outcome = on_intent(book, msgspec.convert(intent, OrderIntent), tables, limits=limits)
+        accounts[account] = book.account
+        keep(parts[account], book.changes())
+        decided.append(msgspec.to_builtins(outcome))
     return decided
 
 
@@ -86,7 +91,7 @@ def test_the_day_is_exact_from_decisions_to_enrichment(
     verdict = judge(truth.expected, outputs)
     assert verdict.exact, verdict.as_json()["differences"]
     assert verdict.counts["orders"] == DAY.orders
-    codes = Counter(order.code for order in truth.expected.orders.values())
+    codes = Counter(final.code for order in truth.expected.orders.values() for final in order.finals)
     assert set(codes) == {"FILLED", "CANCELED", "EXPIRED", "REJECTED"}
 
 

@@ -6,7 +6,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.errors import InvalidRecordError
-from operators.model.dashboard import NO_REASON, REASON_CHARACTERS_MAX, Aggregate, add, dashboard_key, merge
+from operators.model.dashboard import (
+    NO_REASON,
+    REASON_CHARACTERS_MAX,
+    Aggregate,
+    add,
+    add_to_total,
+    dashboard_key,
+    merge,
+)
 from operators.model.milestones import Milestone, MilestoneKind
 
 
@@ -25,7 +33,7 @@ def aggregate_of(*milestones: Milestone) -> Aggregate:
 milestones = st.lists(
     st.builds(
         Milestone,
-        kind=st.sampled_from([kind.value for kind in MilestoneKind]),
+        kind=st.sampled_from([kind.value for kind in MilestoneKind if kind != MilestoneKind.CHILD]),
         occurred_at=st.just(1),
         key=st.just("ACC1|ORD1"),
         symbol=st.just("MSFT"),
@@ -89,6 +97,36 @@ def test_a_bust_takes_its_fill_back() -> None:
     assert (aggregate.fills, aggregate.traded_quantity, aggregate.traded_notional) == (0, 0, 0)
     assert aggregate.vwap is None
     assert aggregate.fill_rate is None
+
+
+def test_busts_and_corrections_change_the_sums_by_their_own_notional() -> None:
+    aggregate = aggregate_of(
+        milestone("TRADED", quantity=5, price=10, notional=50),
+        milestone("TRADED", quantity=5, price=10, notional=50),
+        milestone("BUSTED", quantity=-5, price=10, notional=-50),
+        milestone("CORRECTED", quantity=0, price=12, notional=10),
+        milestone("CORRECTED", quantity=-2, price=12, notional=-24),
+    )
+    assert (aggregate.fills, aggregate.traded_quantity, aggregate.traded_notional, aggregate.vwap) == (1, 3, 36, 12)
+
+
+def test_an_order_that_is_done_is_not_open_any_more_and_pending_ones_are() -> None:
+    kinds = ["PLACED", "PLACED", "PENDING", "ANSWERED", "DONE"]
+    aggregate = aggregate_of(*(milestone(kind) for kind in kinds))
+    assert (aggregate.done, aggregate.open_change) == (1, 1)
+
+
+@given(milestones)
+def test_a_total_has_the_sums_of_the_windows_and_neither_latencies_nor_reasons(
+    given_milestones: list[Milestone],
+) -> None:
+    total = Aggregate()
+    for one in given_milestones:
+        total = add_to_total(total, one)
+    whole = aggregate_of(*given_milestones)
+    assert (total.open_change, total.traded_notional) == (whole.open_change, whole.traded_notional)
+    assert (total.acknowledgement.total, total.first_fill.total) == (0, 0)
+    assert set(total.reject_reasons) <= {NO_REASON}
 
 
 def test_a_reject_without_reason_is_counted_and_a_long_reason_is_cut() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from config.errors import ConfigurationError, InvalidRecordError
 from operators.model.events import FeeKind
 from operators.model.fee_columns import FillRates
+from operators.model.fee_tables import parse_schedule
 from operators.model.fees import (
     Charged,
     FeeSchedule,
@@ -20,9 +21,9 @@ from operators.model.fees import (
     fees_of_change,
     fees_of_fill,
     fees_of_trade,
-    parse_schedule,
 )
 from operators.model.stored_executions import LIQUIDITIES
+from operators.steps.fee_schedules import fee_schedule
 
 ROOT = Path(__file__).resolve().parents[3]
 EQUITIES = ROOT / "config" / "fees" / "us_equities.yaml"
@@ -139,6 +140,96 @@ def test_what_no_table_covers_is_refused_and_not_free(equities: FeeSchedule, ben
         charged(only_nyse, 100, 250_000_000)
 
 
+def test_a_gap_between_two_periods_is_not_covered() -> None:
+    schedule = parse_schedule(
+        "cat: [{from: 2024-01-01, to: 2024-01-31, per_share: 1}, {from: 2024-03-01, per_share: 2}]"
+    )
+    first = (date(2024, 1, 31) - date(1970, 1, 1)).days
+    assert charged(schedule, 1, 1, day=first) == {"CAT": 1_000_000}
+    with pytest.raises(InvalidRecordError, match="no table of CAT fees covers trade date 2024-02-01"):
+        charged(schedule, 1, 1, day=first + 1)
+    assert charged(schedule, 1, 1, day=first + 30) == {"CAT": 2_000_000}
+
+
+def test_the_pause_of_the_taf_ends_with_the_year(equities: FeeSchedule) -> None:
+    """Nothing in the fourth quarter of 2026; what holds afterwards is marked as not verified."""
+    days = [(date(2026, 9, 30) + timedelta(days=n) - date(1970, 1, 1)).days for n in (0, 1, 92, 93)]
+    assert [charged(equities, 100, 250_000_000, day=day)["TAF"] for day in days] == [19_500, 0, 0, 23_200]
+    assert [FeeKind.TAF in equities.rates(day, "XNAS").unverified for day in days] == [False, False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("commission", "quantity", "price", "expected"),
+    [
+        ("bps: 2.5", 1_000, 40_000_000, 10_000_000),
+        ("bps: 2.5, minimum: 15", 1_000, 40_000_000, 15_000_000),
+        ("bps: 2.5, maximum: 8, minimum: 9", 1_000, 40_000_000, 8_000_000),
+        ("flat: 4.95", 1, 1_000_000, 4_950_000),
+        ("flat: 4.95, maximum_of_notional: 0.01", 1, 1_000_000, 10_000),
+        ("per_share: 0.005", 10, 25_000_000, 50_000),
+    ],
+)
+def test_a_commission_is_per_share_or_in_basis_points_or_flat(
+    commission: str, quantity: int, price: int, expected: int
+) -> None:
+    schedule = parse_schedule(f"commission: [{{from: 2024-01-01, {commission}}}]")
+    assert charged(schedule, quantity, price) == {"COMMISSION": expected}
+
+
+def test_a_flat_commission_is_charged_once_per_order_and_given_back_with_its_last_share() -> None:
+    schedule = parse_schedule("commission: [{from: 2024-01-01, flat: 4.95}]")
+    before = Charged(100, 100, 4_950_000)
+    assert charged(schedule, 100, 1, before=before) == {"COMMISSION": 0}
+    [fee] = fees_of_change(
+        schedule, side="BUY", removed=Trade(DAY, "XNAS", None, 100, 1), filled=0, notional=0, commission=4_950_000
+    )
+    assert fee.amount == -4_950_000
+
+
+def test_a_venue_charges_by_the_tier_that_is_ours() -> None:
+    tiers = "tiers: {base: {ADDED: -0.0020}, top: {ADDED: -0.0032}}"
+    schedule = parse_schedule(
+        f"venues: {{XNAS: [{{from: 2024-01-01, {tiers}, tier: base}}, {{from: 2026-01-01, {tiers}, tier: top}}]}}"
+    )
+    assert charged(schedule, 100, 1, day=DAY, liquidity="ADDED") == {"VENUE": -200_000}
+    assert charged(schedule, 100, 1, liquidity="ADDED") == {"VENUE": -320_000}
+
+
+def test_the_tiers_of_a_month_are_marginal() -> None:
+    """4,000,000 shares: 300,000 at 0.0035, 2,700,000 at 0.0020, 1,000,000 at 0.0015 cost 7,950 instead of 14,000."""
+    commission = fee_schedule("us_equities_tiered").rates(AUTUMN_2026, "XNAS").commission
+    assert commission is not None
+    assert commission.per_share.of(4_000_000) + commission.tier_adjustment(4_000_000, 4_000_000) == 7_950_000_000
+    assert commission.tier_adjustment(300_000, 300_000) == 0
+    assert commission.tier_adjustment(300_001, 300_001) == -1_500
+    assert commission.tier_adjustment(0, 0) == 0
+
+
+def test_orders_at_their_minimum_or_maximum_have_no_part_in_the_tiers() -> None:
+    commission = fee_schedule("us_equities_tiered").rates(AUTUMN_2026, "XNAS").commission
+    assert commission is not None
+    assert commission.tiered_shares(99, 99 * 25_000_000) == 0  # 0.3465 is below the minimum of 0.35
+    assert commission.tiered_shares(100, 100 * 25_000_000) == 100
+    assert commission.tiered_shares(1_000, 1_000 * 340_000) == 0  # 1 % of 0.34 is less than the rate
+    assert commission.tier_adjustment(600_000, 300_000) == -225_000_000
+
+
+def test_a_schedule_that_extends_another_has_its_other_sections() -> None:
+    tiered, plain = fee_schedule("us_equities_tiered"), fee_schedule("us_equities")
+    assert charged(tiered, 1_000, 25_000_000)["COMMISSION"] == 3_500_000
+    assert charged(tiered, 1_000, 25_000_000) | {"COMMISSION": 0} == charged(plain, 1_000, 25_000_000) | {
+        "COMMISSION": 0
+    }
+
+
+def test_a_schedule_that_is_not_there_is_refused_with_its_path(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        fee_schedule("no_such_schedule")
+    (tmp_path / "mine.yaml").write_text("extends: theirs")
+    with pytest.raises(ConfigurationError, match=r"theirs\.yaml"):
+        fee_schedule(str(tmp_path / "mine.yaml"))
+
+
 def test_an_empty_schedule_charges_nothing() -> None:
     assert charged(parse_schedule("{}"), 100, 250_000_000, liquidity="ADDED") == {}
 
@@ -154,6 +245,17 @@ def test_an_empty_schedule_charges_nothing() -> None:
         ("venues: {XNAS: [{from: 2024-01-01, per_share: {DARK: 1}}]}", "DARK"),
         ("venues: {XNAS: []}", "no period"),
         ("sec: [", "fee schedule"),
+        ("sec: [{from: 2024-01-02, to: 2024-01-01, per_million: 1}]", "cannot end on 2024-01-01"),
+        ("cat: [{from: 2024-01-01, to: 2025-01-01, per_share: 1}, {from: 2025-01-01, per_share: 1}]", "cannot end"),
+        ("commission: [{from: 2024-01-01, minimum: 1}]", "none of per_share, bps, flat, tiers"),
+        ("commission: [{from: 2024-01-01, per_share: 1, flat: 1}]", "per_share and flat of"),
+        ("commission: [{from: 2024-01-01, flat: 1000000000000000}]", "too large"),
+        ("commission: [{from: 2024-01-01, tiers: [{up_to: 5, per_share: 1}]}]", "rising up_to"),
+        ("commission: [{from: 2024-01-01, tiers: [{per_share: 1}, {per_share: 1}]}]", "rising up_to"),
+        ("commission: [{from: 2024-01-01, tiers: []}]", "rising up_to"),
+        ("venues: {XNAS: [{from: 2024-01-01, tiers: {top: {ADDED: 1}}, tier: best}]}", "which tier is ours"),
+        ("venues: {XNAS: [{from: 2024-01-01, per_share: {ADDED: 1}, tiers: {a: {ADDED: 1}}, tier: a}]}", "needs"),
+        ("extends: other", "cannot stand alone"),
     ],
 )
 def test_a_wrong_schedule_is_refused_with_its_file(text: str, message: str) -> None:
@@ -162,20 +264,34 @@ def test_a_wrong_schedule_is_refused_with_its_file(text: str, message: str) -> N
     assert caught.value.problems[0].file == "fees.yaml"
 
 
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(1, 10**7),
-            st.integers(1, 10**9),
-            st.sampled_from([18_400, 19_000, 20_000, 20_700, 21_000]),
-            st.integers(0, len(LIQUIDITIES) - 1),
-        ),
-        min_size=1,
-        max_size=20,
-    )
+# Every basis, with and without each bound, one after the other, so that a batch has them side by side.
+ALL_COMMISSIONS = parse_schedule(
+    """
+commission:
+  - {from: 2020-01-01, per_share: 0.0051, minimum: 1, maximum_of_notional: 0.01}
+  - {from: 2021-01-01, bps: 3.7, minimum: 2, maximum: 40}
+  - {from: 2022-01-01, flat: 4.95, maximum_of_notional: 0.02}
+  - {from: 2023-01-01, per_share: 0.003, maximum: 7.5, maximum_of_notional: 0.005}
+  - {from: 2024-01-01, bps: 1}
+  - {from: 2025-01-01, tiers: [{up_to: 9, per_share: 0.0035}, {per_share: 0.001}], minimum: 0.35}
+taf: [{from: 2020-01-01, per_share: 0.000195, cap: 9.79}]
+"""
 )
-def test_arrays_give_the_fees_of_single_fills(fills: list[tuple[int, int, int, int]]) -> None:
-    schedule = EQUITIES_SCHEDULE
+fills_at_random = st.lists(
+    st.tuples(
+        st.integers(1, 10**7),
+        st.integers(1, 10**9),
+        st.integers(18_400, 21_000),
+        st.integers(0, len(LIQUIDITIES) - 1),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@pytest.mark.parametrize("schedule", [EQUITIES_SCHEDULE, ALL_COMMISSIONS], ids=["equities", "all commissions"])
+@given(fills=fills_at_random)
+def test_arrays_give_the_fees_of_single_fills(schedule: FeeSchedule, fills: list[tuple[int, int, int, int]]) -> None:
     quantity, price, days, liquidity = (np.array(column, np.int64) for column in zip(*fills, strict=True))
     rates = FillRates.read(schedule, days, np.ones(len(fills), np.int64), [None, "XNAS"])
     assert rates.covered.all()
@@ -188,7 +304,24 @@ def test_arrays_give_the_fees_of_single_fills(fills: list[tuple[int, int, int, i
     }
     for i, (one_quantity, one_price, day, flag) in enumerate(fills):
         single = charged(schedule, one_quantity, one_price, day=day, liquidity=LIQUIDITIES[flag])
-        assert single == {kind: columns[kind][i] for kind in columns if kind != FeeKind.VENUE or flag}
+        assert single == {kind: columns[kind][i] for kind in columns if kind in single}
+        assert all(columns[kind][i] == 0 for kind in columns if kind not in single and kind != FeeKind.VENUE)
+
+
+@given(fills=fills_at_random, days=st.lists(st.integers(19_700, 19_790), min_size=20, max_size=20))
+def test_arrays_cover_what_single_fills_cover(fills: list[tuple[int, int, int, int]], days: list[int]) -> None:
+    """A fill in a gap between two tables is left to the scalar rules, which refuse it."""
+    schedule = parse_schedule(
+        "cat: [{from: 2023-12-31, to: 2024-01-31, per_share: 1}, {from: 2024-03-01, per_share: 2}]"
+    )
+    chosen = np.array(days[: len(fills)], np.int64)
+    covered = FillRates.read(schedule, chosen, np.ones(len(chosen), np.int64), [None, "XNAS"]).covered
+    for day, is_covered in zip(chosen.tolist(), covered.tolist(), strict=True):
+        if is_covered:
+            charged(schedule, 1, 1, day=day)
+        else:
+            with pytest.raises(InvalidRecordError):
+                charged(schedule, 1, 1, day=day)
 
 
 TABLES_THAT_CHANGE = """

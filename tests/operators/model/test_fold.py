@@ -22,7 +22,7 @@ from operators.model.events import (
     OrderSummary,
     StatusDetail,
 )
-from operators.model.fees import parse_schedule
+from operators.model.fee_tables import parse_schedule
 from operators.model.fold import fold_executions, fold_statuses
 from operators.model.folded import Folded
 from operators.model.order_layout import Column

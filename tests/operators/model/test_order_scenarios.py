@@ -20,7 +20,7 @@ from operators.model.events import (
     OrderSummary,
     StatusDetail,
 )
-from operators.model.fees import parse_schedule
+from operators.model.fee_tables import parse_schedule
 from operators.model.order_state import Context, Order, Step
 from operators.model.orders import on_execution, on_status
 
@@ -239,7 +239,7 @@ SCENARIOS: dict[str, list[Line]] = {
         (vm("PENDING_REPLACE", "PENDING_REPLACE", 100, 20, 80), ("PENDING_REPLACE", 20, 80, 10, 100)),
         (trade("PENDING_REPLACE", 100, 40, 60, 20, 12), ("PENDING_REPLACE", 40, 60, 11, 100)),
         (vm("REPLACED", "FILLED", 30, 40, 0), ("FILLED", 40, 0, 11, 40)),
-        (es("FILLED", 30), ...),
+        (es("REPLACED", 30), ...),
     ],
     "C.3.d stop executing, and the fill comes afterwards": [
         *NEW,

@@ -16,7 +16,7 @@ from operators.model.events import (
     StatusDetail,
 )
 from operators.model.executions import Execution, Identity, Recall, execution_of
-from operators.model.fees import parse_schedule
+from operators.model.fee_tables import parse_schedule
 from operators.model.order_state import FOREVER_MS, AnomalyKind, Context, Order, Step, expire_at_ms, source_id
 from operators.model.orders import on_execution, on_status
 

@@ -1,3 +1,9 @@
+"""Positions from enrichment: average cost, FIFO, busts and corrections as if they had never been, splits."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
 from typing import Any
 
 import msgspec
@@ -7,7 +13,8 @@ from hypothesis import strategies as st
 
 from config.errors import InvalidRecordError
 from operators.model.events import Fee, OrderEnriched
-from operators.model.positions import Position, on_enriched, position_key
+from operators.model.fill_list import CHUNK
+from operators.model.positions import NOT_REDERIVED, BookingRules, Position, on_enriched, position_key
 
 DOLLAR = 1_000_000
 
@@ -28,12 +35,121 @@ def fill(quantity: int, price: int | None, *, side: str = "BUY", **fields: Any) 
     return OrderEnriched(**(values | fields))
 
 
+class Keeper:
+    """A position with what lies beside it, as the engine keeps them: stored and read back after every event."""
+
+    def __init__(self, rules: BookingRules | None = None, state: Position | None = None) -> None:
+        self.state, self.rules = state, rules or BookingRules()
+        self.entries: dict[str, bytes] = {}
+        self.anomalies: list[str] = []
+        self.reads = 0
+
+    def read(self, suffix: str) -> bytes | None:
+        self.reads += 1
+        return self.entries.get(suffix)
+
+    def take(self, *events: OrderEnriched) -> Position:
+        for event in events:
+            booked = on_enriched(self.state, event, self.read, self.rules)
+            stored = msgspec.msgpack.encode(booked.position)
+            self.state = msgspec.msgpack.decode(stored, type=Position | None)
+            for suffix, value in booked.entries.items():
+                if value is None:
+                    del self.entries[suffix]
+                else:
+                    self.entries[suffix] = value
+            self.anomalies += booked.anomalies
+        assert self.state is not None
+        return self.state
+
+
 def position_of(*fills: OrderEnriched) -> Position:
-    position = None
-    for event in fills:
-        position = on_enriched(position, event)
-    assert position is not None
-    return position
+    return Keeper().take(*fills)
+
+
+def trade(
+    number: int, quantity: int, price: int, *, side: str = "BUY", order: str = "O1", **fields: Any
+) -> OrderEnriched:
+    """A fill of an order with an execution id of its own."""
+    return fill(quantity, price, side=side, key=f"ACC1|{order}", last_exec_id=f"E{number}", trade_date=100, **fields)
+
+
+def bust(event: OrderEnriched, *, quantity: int | None = None, **fields: Any) -> OrderEnriched:
+    """Takes a fill back, by default for what it was."""
+    quantity = event.last_quantity if quantity is None else quantity
+    values: dict[str, Any] = {
+        "exec_type": "TRADE_CANCEL", "exec_ref_id": event.last_exec_id, "last_exec_id": f"bust {event.last_exec_id}",
+        "last_quantity": -quantity, "replaced_quantity": quantity, "replaced_price": event.last_price, "fees": [],
+    }  # fmt: skip
+    return msgspec.structs.replace(event, **(values | fields))
+
+
+def correct(event: OrderEnriched, quantity: int, price: int, **fields: Any) -> OrderEnriched:
+    """Corrects a fill to another quantity and price."""
+    values: dict[str, Any] = {
+        "exec_type": "TRADE_CORRECT", "exec_ref_id": event.last_exec_id, "last_exec_id": f"{event.last_exec_id}c",
+        "last_quantity": quantity - event.last_quantity, "last_price": price,
+        "replaced_quantity": event.last_quantity, "replaced_price": event.last_price, "fees": [],
+    }  # fmt: skip
+    return msgspec.structs.replace(event, **(values | fields))
+
+
+def split(change: int, filled_before: int, *, side: str = "BUY", order: str = "O1") -> OrderEnriched:
+    """An order restated for a split: its filled quantity changes."""
+    return fill(
+        change,
+        None,
+        side=side,
+        key=f"ACC1|{order}",
+        exec_type="RESTATED",
+        replaced_quantity=filled_before,
+        trade_date=101,
+    )
+
+
+def figures(position: Position) -> dict[str, Any]:
+    """Everything that people see but the time."""
+    hidden = {"fills", "head", "head_quantity", "head_basis", "updated_at"}
+    return {name: getattr(position, name) for name in position.__struct_fields__ if name not in hidden}
+
+
+def history(seed: int, count: int) -> list[OrderEnriched]:
+    """Fills of some orders on both sides that go through zero now and then."""
+    chance = random.Random(seed)
+    return [
+        trade(
+            number, chance.randint(1, 500), chance.randint(1, 10**8), side=chance.choice(["BUY", "SELL"]),
+            order=f"O{chance.randint(1, 5)}",
+        )
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def cash_of(events: list[OrderEnriched]) -> int:
+    return -sum(e.last_quantity * (e.last_price or 0) * (1 if e.side == "BUY" else -1) for e in events)
+
+
+def fifo_of(events: list[OrderEnriched]) -> tuple[int, int]:
+    """Realised and cost basis by FIFO, with a queue of lots."""
+    lots: deque[list[int]] = deque()
+    realised = 0
+    for event in events:
+        sign = 1 if event.side == "BUY" else -1
+        left, notional = event.last_quantity, event.last_quantity * (event.last_price or 0)
+        closed = min(left, sum(lot[1] for lot in lots if lot[0] != sign))
+        proceeds = notional * closed // left
+        left, rest, given_up = left - closed, notional - proceeds, 0
+        while closed:
+            lot = lots[0]
+            taken = min(closed, lot[1])
+            share = lot[2] * taken // lot[1]
+            lot[1], lot[2], closed, given_up = lot[1] - taken, lot[2] - share, closed - taken, given_up + share
+            if not lot[1]:
+                lots.popleft()
+        realised -= sign * (proceeds - given_up) if proceeds or given_up else 0
+        if left:
+            lots.append([sign, left, rest])
+    return realised, sum(sign * basis for sign, _, basis in lots)
 
 
 sides = st.sampled_from(["BUY", "SELL", "SELL_SHORT", "SELL_SHORT_EXEMPT"])
@@ -56,6 +172,7 @@ def test_realised_plus_unrealised_is_cash_plus_position_at_the_mark(events: list
     cash = -sum(quantity * (event.last_price or 0) for quantity, event in zip(signed, events, strict=True))
     assert position.quantity == sum(signed)
     assert position.realised + position.unrealised(mark) == cash + sum(signed) * mark
+    assert position.fifo_realised + position.fifo_unrealised(mark) == cash + sum(signed) * mark
 
 
 @given(fills)
@@ -64,6 +181,8 @@ def test_the_cost_basis_has_the_sign_of_the_quantity_and_is_zero_when_flat(event
     assert position.cost_basis * position.quantity >= 0
     if position.quantity == 0:
         assert position.cost_basis == 0
+        assert position.fifo_cost_basis == 0
+        assert position.fifo_realised == position.realised
         assert position.average_cost is None
 
 
@@ -101,9 +220,9 @@ def test_fees_add_up_beside_realised() -> None:
 
 
 def test_an_event_without_a_fill_changes_nothing() -> None:
-    assert on_enriched(None, fill(0, None)) is None
+    assert on_enriched(None, fill(0, None), {}.get).position is None
     known = position_of(fill(1, DOLLAR))
-    assert on_enriched(known, fill(0, None)) is known
+    assert on_enriched(known, fill(0, None), {}.get).position is known
 
 
 def test_the_last_price_is_that_of_the_last_fill_and_time_never_goes_back() -> None:
@@ -125,7 +244,7 @@ def test_the_last_price_is_that_of_the_last_fill_and_time_never_goes_back() -> N
 )
 def test_a_fill_no_rule_can_work_with_is_refused(event: OrderEnriched) -> None:
     with pytest.raises(InvalidRecordError):
-        on_enriched(None, event)
+        on_enriched(None, event, {}.get)
 
 
 def test_a_position_survives_msgpack() -> None:
@@ -135,3 +254,219 @@ def test_a_position_survives_msgpack() -> None:
 
 def test_positions_of_one_account_share_a_prefix() -> None:
     assert position_key("ACC1", "MSFT") == "ACC1|MSFT"
+
+
+LENGTHS = [1, 2, CHUNK - 1, CHUNK, CHUNK + 1, 5 * CHUNK + 3, 200]
+
+
+@pytest.mark.parametrize("count", LENGTHS)
+def test_fifo_is_what_a_queue_of_lots_gives(count: int) -> None:
+    events = history(count, count)
+    position = position_of(*events)
+    assert (position.fifo_realised, position.fifo_cost_basis) == fifo_of(events)
+
+
+def test_fifo_closes_the_oldest_lot_first() -> None:
+    """Bought 100 at 10 and 100 at 20, sold 150 at 30: FIFO realises 2,500, average cost 2,250."""
+    position = position_of(fill(100, 10 * DOLLAR), fill(100, 20 * DOLLAR), fill(150, 30 * DOLLAR, side="SELL"))
+    assert (position.fifo_realised, position.fifo_cost_basis) == (2_500 * DOLLAR, 1_000 * DOLLAR)
+    assert (position.realised, position.cost_basis) == (2_250 * DOLLAR, 750 * DOLLAR)
+    assert position.fifo_unrealised(30 * DOLLAR) == 500 * DOLLAR
+
+
+@pytest.mark.parametrize("count", LENGTHS)
+@pytest.mark.parametrize("method", ["bust", "correct", "correct twice", "correct then bust"])
+def test_a_bust_or_correction_gives_what_would_be_without_the_mistake(count: int, method: str) -> None:
+    """For fills at every age: in the state, in the newest chunk, in the first, with fills after the bust."""
+    chance = random.Random(count)
+    for at in {0, count // 2, count - 1, *(chance.randrange(count) for _ in range(5))}:
+        events = history(count + at, count)
+        wrong, later = events[at], history(at, 3)
+        right = correct(wrong, 77, 5 * DOLLAR)
+        takes_back = {
+            "bust": [bust(wrong)],
+            "correct": [right],
+            "correct twice": [right, correct(msgspec.structs.replace(right, last_quantity=77), 78, 6 * DOLLAR)],
+            "correct then bust": [right, bust(msgspec.structs.replace(right, last_quantity=77))],
+        }[method]
+        instead = {
+            "bust": [],
+            "correct": [msgspec.structs.replace(wrong, last_quantity=77, last_price=5 * DOLLAR)],
+            "correct twice": [msgspec.structs.replace(wrong, last_quantity=78, last_price=6 * DOLLAR)],
+            "correct then bust": [],
+        }[method]
+        with_mistake, without = Keeper(), Keeper()
+        with_mistake.take(*events, *takes_back, *later)
+        expected = without.take(*events[:at], *instead, *events[at + 1 :], *later)
+        assert with_mistake.state is not None
+        assert figures(with_mistake.state) == figures(expected)
+        assert with_mistake.anomalies == []
+        assert with_mistake.entries == without.entries or method != "bust"
+        # What follows is the same as well: the lists are equal, not only the figures.
+        more = history(at + 1, 40)
+        assert figures(with_mistake.take(*more)) == figures(without.take(*more))
+
+
+def test_a_price_alone_can_be_corrected() -> None:
+    wrong = trade(1, 100, 10 * DOLLAR)
+    position = position_of(wrong, trade(2, 100, 12 * DOLLAR, side="SELL"), correct(wrong, 100, 11 * DOLLAR))
+    assert (position.realised, position.traded_notional) == (100 * DOLLAR, 2_300 * DOLLAR)
+
+
+def test_the_fees_of_a_bust_are_those_that_its_event_gives_back() -> None:
+    charged = trade(1, 100, DOLLAR, fees=[Fee("COMMISSION", 500)])
+    assert position_of(charged, bust(charged, fees=[Fee("COMMISSION", -500)])).fees == 0
+
+
+def test_an_execution_id_that_a_venue_used_twice_is_told_apart_by_size() -> None:
+    first, second = trade(1, 100, 10 * DOLLAR), trade(1, 50, 20 * DOLLAR)
+    assert figures(position_of(first, second, bust(first))) == figures(position_of(second))
+    assert figures(position_of(first, second, bust(second))) == figures(position_of(first))
+
+
+def test_the_same_execution_id_of_two_orders_is_told_apart() -> None:
+    mine, other = trade(1, 100, 10 * DOLLAR), trade(1, 100, 10 * DOLLAR, side="SELL", order="O2")
+    position = position_of(mine, other, bust(other))
+    assert (position.quantity, position.realised) == (100, 0)
+
+
+def test_a_bust_of_an_unknown_fill_is_booked_as_its_opposite_and_counted() -> None:
+    keeper = Keeper()
+    keeper.take(trade(1, 100, 10 * DOLLAR), bust(trade(9, 40, 11 * DOLLAR)))
+    assert keeper.state is not None
+    assert (keeper.state.quantity, keeper.anomalies) == (60, [NOT_REDERIVED])
+    assert keeper.state.realised - keeper.state.cost_basis == -560 * DOLLAR
+    corrected = Keeper()
+    corrected.take(trade(1, 100, 10 * DOLLAR), correct(trade(9, 40, 11 * DOLLAR), 50, 12 * DOLLAR))
+    assert corrected.state is not None
+    assert corrected.state.quantity == 110
+    assert corrected.state.realised - corrected.state.cost_basis == -(1_000 + 600 - 440) * DOLLAR
+
+
+def test_an_execution_cannot_shrink_below_zero() -> None:
+    with pytest.raises(InvalidRecordError, match="cannot become"):
+        position_of(trade(1, 100, DOLLAR), bust(trade(1, 100, DOLLAR), last_quantity=-101))
+
+
+def test_a_split_changes_the_quantity_and_not_the_cost() -> None:
+    """100 at 10 become 200 at 5; lots under FIFO keep their proportions; the last price follows."""
+    position = position_of(trade(1, 100, 10 * DOLLAR), trade(2, 50, 16 * DOLLAR), split(150, 150))
+    assert (position.quantity, position.average_cost, position.last_price) == (300, 6 * DOLLAR, 8 * DOLLAR)
+    keeper = Keeper()
+    sold = keeper.take(
+        trade(1, 100, 10 * DOLLAR),
+        trade(2, 50, 16 * DOLLAR),
+        split(150, 150),
+        trade(3, 250, 8 * DOLLAR, side="SELL", order="O2"),
+    )
+    assert (sold.fifo_realised, sold.fifo_cost_basis) == ((2_000 - 1_400) * DOLLAR, 400 * DOLLAR)
+    assert (sold.realised, sold.cost_basis) == ((2_000 - 1_500) * DOLLAR, 300 * DOLLAR)
+
+
+def test_a_reverse_split_makes_one_lot_of_those_that_vanish() -> None:
+    tiny = [trade(number, 1, (number + 1) * DOLLAR) for number in range(20)]
+    position = position_of(*tiny, split(-18, 20))
+    assert (position.quantity, position.cost_basis, position.fifo_cost_basis) == (2, 210 * DOLLAR, 210 * DOLLAR)
+    first = position_of(*tiny, split(-18, 20), trade(99, 1, 100 * DOLLAR, side="SELL"))
+    assert first.fifo_realised == (100 - 55) * DOLLAR
+
+
+def test_a_bust_of_a_fill_before_a_split_takes_back_what_it_counts_as_since() -> None:
+    """Busted for its adjusted quantity or for its original one: as if the split had been of the other fill alone."""
+    wrong, kept = trade(1, 100, 10 * DOLLAR), trade(2, 50, 16 * DOLLAR)
+    expected = figures(position_of(kept, split(50, 50)))
+    found = position_of(wrong, kept, split(150, 150), bust(wrong, quantity=200, replaced_price=5 * DOLLAR))
+    assert figures(found) == expected
+
+
+def test_a_correction_of_a_fill_before_a_split_keeps_what_the_reports_say_is_filled() -> None:
+    """200 of the 300 after the split become 180 at 5.50: 280 are left, and what was paid is 800 + 990."""
+    wrong, kept = trade(1, 100, 10 * DOLLAR), trade(2, 50, 16 * DOLLAR)
+    event = correct(wrong, 180, 5_500_000, replaced_quantity=200, replaced_price=5 * DOLLAR, last_quantity=-20)
+    position = position_of(wrong, kept, split(150, 150), event)
+    assert (position.quantity, position.cost_basis, position.fifo_cost_basis) == (280, 1_790 * DOLLAR, 1_790 * DOLLAR)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_cash_and_quantity_are_exact_whatever_was_busted_corrected_and_split(seed: int) -> None:
+    """Quantity is the sum of what events say, cash that of the live fills, under both methods.
+
+    Order O9 only buys and is split now and then; the others are busted and corrected.
+    """
+    chance = random.Random(seed)
+    keeper, live, splittable = Keeper(), list[OrderEnriched](), list[OrderEnriched]()
+    quantity = filled = 0
+    for number, event in enumerate(history(seed, 120)):
+        kind = chance.choice(["trade"] * 5 + ["splittable", "bust", "correct", "split"])
+        event = msgspec.structs.replace(event, last_exec_id=f"N{number}")
+        if kind == "split" and filled:
+            event = split(chance.choice([filled, 1 - filled]), filled, order="O9")
+        elif kind == "splittable":
+            event = msgspec.structs.replace(event, key="ACC1|O9", side="BUY")
+            splittable.append(event)
+        elif kind in ("bust", "correct") and live:
+            victim = live.pop(chance.randrange(len(live)))
+            event = (
+                bust(victim) if kind == "bust" else correct(victim, chance.randint(1, 500), chance.randint(1, 10**8))
+            )
+            if kind == "correct":
+                live.append(msgspec.structs.replace(event, last_quantity=victim.last_quantity + event.last_quantity))
+        else:
+            live.append(event)
+        filled += event.last_quantity if event.key == "ACC1|O9" else 0
+        quantity += event.last_quantity * (1 if event.side == "BUY" else -1)
+        position = keeper.take(event)
+        assert position.quantity == quantity
+        assert position.cost_basis * quantity >= 0
+        assert position.fifo_cost_basis * quantity >= 0
+        cash = cash_of([*live, *splittable])
+        assert position.realised - position.cost_basis == cash
+        assert position.fifo_realised - position.fifo_cost_basis == cash
+    assert keeper.anomalies == []
+
+
+def test_fees_inside_make_the_realised_result_net() -> None:
+    keeper = Keeper(BookingRules(fees_inside=True))
+    position = keeper.take(fill(10, DOLLAR, fees=[Fee("COMMISSION", 500)]), fill(10, 2 * DOLLAR, side="SELL"))
+    assert (position.realised, position.net_realised, position.net_fifo_realised) == (10_000_000, 9_999_500, 9_999_500)
+    beside = position_of(fill(10, DOLLAR, fees=[Fee("COMMISSION", 500)]))
+    assert (beside.net_realised, beside.fees) == (0, 500)
+
+
+@pytest.mark.parametrize("sides", [["BUY"], ["BUY", "SELL"], ["BUY"] * 500 + ["SELL"] * 500])
+def test_a_position_with_thousands_of_fills_costs_no_more_per_fill_than_one_with_three(sides: list[str]) -> None:
+    """Neither its state nor what it reads back grows: bought only, to and fro, lots far behind."""
+    keeper = Keeper()
+    for number in range(3_000):
+        before = keeper.reads
+        keeper.take(trade(number, 10, DOLLAR, side=sides[number % len(sides)]))
+        assert keeper.reads - before <= 2
+        assert len(msgspec.msgpack.encode(keeper.state)) < 1_200
+    assert len(keeper.entries) == 3_000 // CHUNK - (3_000 % CHUNK == 0)
+
+
+def test_fills_that_are_too_old_to_be_busted_are_let_go_but_not_open_lots() -> None:
+    rules = BookingRules(keep_days=5)
+    to_and_fro, only_bought = Keeper(rules), Keeper(rules)
+    for number in range(10 * CHUNK):
+        day, side = number // 8, "BUY" if number % 2 else "SELL"
+        to_and_fro.take(msgspec.structs.replace(trade(number, 10, DOLLAR, side=side), trade_date=day))
+        only_bought.take(msgspec.structs.replace(trade(number, 10, DOLLAR), trade_date=day))
+    assert 0 < len(to_and_fro.entries) <= 4
+    assert len(only_bought.entries) == 9
+    old = msgspec.structs.replace(trade(0, 10, DOLLAR, side="SELL"), trade_date=0)
+    assert to_and_fro.take(bust(old)).quantity == 10
+    assert to_and_fro.anomalies == [NOT_REDERIVED]
+    assert figures(to_and_fro.take(bust(trade(150, 10, DOLLAR, side="SELL"))))["quantity"] == 20
+    assert to_and_fro.anomalies == [NOT_REDERIVED]
+
+
+def test_a_position_from_before_the_list_goes_on_with_what_it_holds_as_one_lot() -> None:
+    known = {"quantity": -30, "costBasis": -300, "realised": 7, "tradedQuantity": 90, "tradedNotional": 900}
+    named = {"accountId": "ACC1", "symbol": "MSFT", "lastPrice": 10, "updatedAt": 1, "fees": 0}
+    keeper = Keeper(state=msgspec.convert(known | named, Position))
+    position = keeper.take(trade(1, 20, 12))
+    assert (position.quantity, position.fifo_cost_basis, position.fifo_realised) == (-10, -100, 7 - 40)
+    assert (position.cost_basis, position.realised) == (-100, 7 - 40)
+    assert keeper.take(bust(trade(1, 20, 12))).quantity == -30
+    assert (keeper.state.realised, keeper.state.fifo_realised, keeper.anomalies) == (7, 7, [])

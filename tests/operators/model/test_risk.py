@@ -1,19 +1,20 @@
-"""Decisions of pre-trade risk: each check for itself, and the numbering of outcomes."""
+"""Decisions of pre-trade risk: the checks of the order itself, of the account, and the numbering of outcomes."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 import pytest
 
 from config.errors import InvalidRecordError
-from operators.model.events import Breach, OrderIntent, OrderStatusChanged, OrderSummary, RiskOutcome, StatusDetail
-from operators.model.exposure import AccountRisk
-from operators.model.limits import RiskControl, SymbolReference
-from operators.model.risk import on_intent, on_status
-from operators.model.risk_checks import CL_ORD_IDS_KEPT
+from operators.model.events import Breach, RiskOutcome
+from operators.model.limits import RiskControl
+from operators.model.risk_state import IDS_PER_BUCKET
 
 DOLLAR = 1_000_000
 SECOND = 1_000_000
+
+Checks = Callable[[RiskOutcome], list[str]]
 
 
 def control(scope: str = "FIRM", **fields: Any) -> RiskControl:
@@ -21,106 +22,8 @@ def control(scope: str = "FIRM", **fields: Any) -> RiskControl:
     return RiskControl(key=scope, **(values | fields))
 
 
-FIRM = control(
-    max_order_quantity=1000,
-    max_order_notional=200_000 * DOLLAR,
-    collar_bps=1000,
-    reference_age_max_ms=60_000,
-    max_messages=100,
-    message_window_ms=1000,
-    max_exposure=1_000_000 * DOLLAR,
-)
-MSFT = SymbolReference(
-    event_type="SYMBOL_REFERENCE",
-    occurred_at=0,
-    key="MSFT",
-    sequence=1,
-    source="test",
-    tick=10_000,
-    lot=10,
-    reference_price=400 * DOLLAR,
-)
-
-
-class Desk:
-    """An account with its risk state, fed with requests and statuses."""
-
-    def __init__(self, *controls: RiskControl, symbol: SymbolReference | None = MSFT) -> None:
-        self.controls = {one.key: one for one in (controls or (FIRM,))}
-        self.symbols = {symbol.key: symbol} if symbol else {}
-        self.state: AccountRisk | None = None
-        self.requests = 0
-        self.sequences: dict[str, int] = {}
-
-    def ask(self, order_id: str = "ORD1", **fields: Any) -> RiskOutcome:
-        self.requests += 1
-        values: dict[str, Any] = {
-            "event_type": "ORDER_SUBMITTED",
-            "occurred_at": 1,
-            "key": f"ACC1|{order_id}",
-            "sequence": self.requests,
-            "source": "entry",
-            "account_id": "ACC1",
-            "order_id": order_id,
-            "cl_ord_id": f"C{self.requests}",
-            "user_token": "U",
-            "symbol": "MSFT",
-            "side": "BUY",
-            "quantity": 100,
-            "order_type": "LIMIT",
-            "limit_price": 400 * DOLLAR,
-        }
-        intent = OrderIntent(**(values | fields))
-        self.state, outcome = on_intent(self.state, intent, controls=self.controls, symbols=self.symbols)
-        return outcome
-
-    def replace(self, order_id: str = "ORD1", **fields: Any) -> RiskOutcome:
-        return self.ask(order_id, **({"event_type": "REPLACE_REQUESTED"} | fields))
-
-    def cancel(self, order_id: str = "ORD1", **fields: Any) -> RiskOutcome:
-        return self.ask(order_id, **({"event_type": "CANCEL_REQUESTED"} | fields))
-
-    def say(
-        self, code: str, order_id: str = "ORD1", *, filled: int = 0, quantity: int = 100, side: str = "BUY", **f: Any
-    ) -> tuple[str, ...]:
-        self.sequences[order_id] = f.get("sequence", self.sequences.get(order_id, 0) + 1)
-        leaves = 0 if code in ("FILLED", "CANCELED", "REJECTED", "EXPIRED", "DONE_FOR_DAY") else quantity - filled
-        status = OrderStatusChanged(
-            event_type="ORDER_STATUS_CONSOLIDATED",
-            occurred_at=1,
-            key=f"ACC1|{order_id}",
-            sequence=self.sequences[order_id],
-            source="aggregator",
-            order=OrderSummary(id=order_id, symbol="MSFT", side=side, quantity=quantity),
-            status=StatusDetail(
-                code=code, filled_quantity=filled, leaves_quantity=leaves, avg_price=f.get("price", 400 * DOLLAR)
-            ),
-        )
-        self.state, anomalies = on_status(self.state, status)
-        return anomalies
-
-    @property
-    def reserved(self) -> int:
-        assert self.state is not None
-        return self.state.reserved
-
-    @property
-    def open_notional(self) -> int:
-        assert self.state is not None
-        return self.state.open_notional
-
-
-def with_limits(**fields: Any) -> RiskControl:
-    return msgspec.structs.replace(FIRM, **fields)
-
-
-def checks(outcome: RiskOutcome) -> list[str]:
-    assert (outcome.event_type == "RISK_REJECTED") == bool(outcome.breaches)
-    return [breach.check for breach in outcome.breaches]
-
-
-def test_a_plain_order_is_approved_with_its_intent_and_the_version_of_the_limits() -> None:
-    outcome = Desk().ask()
+def test_a_plain_order_is_approved_with_its_intent_and_the_version_of_the_limits(new_desk: Callable[..., Any]) -> None:
+    outcome = new_desk().ask()
     assert (outcome.event_type, outcome.sequence, outcome.limits_version) == ("RISK_APPROVED", 1, "FIRM@1")
     assert (outcome.intent.order_id, outcome.key, outcome.occurred_at) == ("ORD1", "ACC1|ORD1", 1)
 
@@ -151,8 +54,10 @@ def test_a_plain_order_is_approved_with_its_intent_and_the_version_of_the_limits
     ],
     ids=str,
 )
-def test_each_check_rejects_what_it_is_for(fields: dict[str, Any], expected: str) -> None:
-    assert checks(Desk().ask(**fields)) == [expected]
+def test_each_check_rejects_what_it_is_for(
+    new_desk: Callable[..., Any], checks: Checks, fields: dict[str, Any], expected: str
+) -> None:
+    assert checks(new_desk().ask(**fields)) == [expected]
 
 
 @pytest.mark.parametrize(
@@ -169,12 +74,14 @@ def test_each_check_rejects_what_it_is_for(fields: dict[str, Any], expected: str
     ],
     ids=str,
 )
-def test_what_is_just_within_the_limits_passes(fields: dict[str, Any]) -> None:
-    assert checks(Desk().ask(**fields)) == []
+def test_what_is_just_within_the_limits_passes(
+    new_desk: Callable[..., Any], checks: Checks, fields: dict[str, Any]
+) -> None:
+    assert checks(new_desk().ask(**fields)) == []
 
 
-def test_every_breach_is_reported_with_limit_current_and_attempted() -> None:
-    outcome = Desk().ask(quantity=1005, limit_price=500 * DOLLAR)
+def test_every_breach_is_reported_with_limit_current_and_attempted(new_desk: Callable[..., Any]) -> None:
+    outcome = new_desk().ask(quantity=1005, limit_price=500 * DOLLAR)
     assert outcome.breaches == [
         Breach(check="LOT_SIZE", scope="SYMBOL:MSFT", limit=10.0, attempted=1005.0),
         Breach(check="MAX_ORDER_QUANTITY", scope="FIRM", limit=1000.0, attempted=1005.0),
@@ -184,45 +91,51 @@ def test_every_breach_is_reported_with_limit_current_and_attempted() -> None:
     assert {breach.severity for breach in outcome.breaches} == {"HARD"}
 
 
-def test_a_missing_reference_fails_closed_for_limit_and_market_orders() -> None:
-    desk = Desk(symbol=msgspec.structs.replace(MSFT, reference_price=None))
+def test_a_missing_reference_fails_closed_for_limit_and_market_orders(
+    new_desk: Callable[..., Any], checks: Checks
+) -> None:
+    desk = new_desk(reference_price=None)
     assert checks(desk.ask()) == ["REFERENCE_MISSING"]
     assert checks(desk.ask(order_type="MARKET", limit_price=None)) == ["REFERENCE_MISSING"]
 
 
 @pytest.mark.parametrize("fields", [{"tick": 0}, {"lot": 0}])
-def test_a_broken_reference_record_fails_closed(fields: dict[str, int]) -> None:
-    assert checks(Desk(symbol=msgspec.structs.replace(MSFT, **fields)).ask()) in (["TICK_SIZE"], ["LOT_SIZE"])
+def test_a_broken_reference_record_fails_closed(
+    new_desk: Callable[..., Any], checks: Checks, fields: dict[str, int]
+) -> None:
+    assert checks(new_desk(**fields).ask()) in (["TICK_SIZE"], ["LOT_SIZE"])
 
 
-def test_missing_limits_fail_closed_and_are_named() -> None:
-    desk = Desk()
+def test_missing_limits_fail_closed_and_are_named(new_desk: Callable[..., Any], checks: Checks) -> None:
+    desk = new_desk()
     desk.controls = {}
     outcome = desk.ask()
     assert set(checks(outcome)) == {"LIMITS_MISSING"}
     assert len(outcome.breaches) == 6
     assert outcome.limits_version == "NONE"
-    only_one = Desk(with_limits(max_exposure=None)).ask()
+    only_one = new_desk(firm={"max_exposure": None}).ask()
     assert [(one.check, one.scope) for one in only_one.breaches] == [("LIMITS_MISSING", "FIRM/MAX_EXPOSURE")]
 
 
 @pytest.mark.parametrize("scope", ["FIRM", "ACCOUNT:ACC1", "SYMBOL:MSFT"])
-def test_a_halted_scope_rejects_new_and_replace_and_lets_cancels_pass(scope: str) -> None:
-    desk = Desk()
+def test_a_halted_scope_rejects_new_and_replace_and_lets_cancels_pass(
+    new_desk: Callable[..., Any], checks: Checks, scope: str
+) -> None:
+    desk = new_desk()
     desk.ask()
-    halted = with_limits(trading_state="HALTED") if scope == "FIRM" else control(scope, trading_state="HALTED")
-    desk.controls[scope] = halted
+    known = desk.controls.get(scope, control(scope))
+    desk.controls[scope] = msgspec.structs.replace(known, trading_state="HALTED")
     outcome = desk.ask("ORD2")
     assert [(one.check, one.scope) for one in outcome.breaches] == [("TRADING_HALTED", scope)]
     assert checks(desk.replace(quantity=50)) == ["TRADING_HALTED"]
     assert checks(desk.cancel()) == []
 
 
-def test_reducing_lets_only_pass_what_cannot_exceed_the_position() -> None:
-    desk = Desk()
+def test_reducing_lets_only_pass_what_cannot_exceed_the_position(new_desk: Callable[..., Any], checks: Checks) -> None:
+    desk = new_desk()
     desk.ask()
     desk.say("FILLED", filled=100)
-    desk.controls["FIRM"] = with_limits(trading_state="REDUCING")
+    desk.firm(trading_state="REDUCING")
     assert checks(desk.ask("ORD2")) == ["TRADING_REDUCING"]
     assert checks(desk.ask("ORD3", side="SELL", quantity=110)) == ["TRADING_REDUCING"]
     assert checks(desk.ask("ORD4", side="SELL", quantity=60)) == []
@@ -231,8 +144,10 @@ def test_reducing_lets_only_pass_what_cannot_exceed_the_position() -> None:
     assert checks(desk.replace("ORD4", side="SELL", quantity=70)) == ["TRADING_REDUCING"]
 
 
-def test_a_cl_ord_id_is_used_once_per_account_also_by_a_request_that_was_rejected_or_a_cancel() -> None:
-    desk = Desk()
+def test_a_cl_ord_id_is_used_once_per_account_also_by_a_request_that_was_rejected_or_a_cancel(
+    new_desk: Callable[..., Any], checks: Checks
+) -> None:
+    desk = new_desk()
     desk.ask(cl_ord_id="A")
     assert checks(desk.ask("ORD2", cl_ord_id="A")) == ["DUPLICATE_CL_ORD_ID"]
     desk.cancel(cl_ord_id="B")
@@ -241,25 +156,30 @@ def test_a_cl_ord_id_is_used_once_per_account_also_by_a_request_that_was_rejecte
     assert checks(desk.ask("ORD5", cl_ord_id="D")) == ["DUPLICATE_CL_ORD_ID"]
 
 
-def test_the_memory_of_cl_ord_ids_is_bounded_by_number() -> None:
-    desk = Desk(with_limits(max_messages=10**6))
-    for number in range(CL_ORD_IDS_KEPT):
+def test_the_memory_of_cl_ord_ids_is_bounded_by_number(new_desk: Callable[..., Any], checks: Checks) -> None:
+    desk = new_desk()
+    for number in range(2 * 64 * IDS_PER_BUCKET):
         desk.cancel("X", cl_ord_id=f"N{number}")
-    assert checks(desk.ask("ORD1", cl_ord_id="N0", quantity=100)) == ["DUPLICATE_CL_ORD_ID"]
-    desk.cancel("X")
-    assert checks(desk.ask("ORD2", cl_ord_id="N1")) == []
+    last = 2 * 64 * IDS_PER_BUCKET - 1
+    assert checks(desk.ask("ORD1", cl_ord_id=f"N{last}")) == ["DUPLICATE_CL_ORD_ID"]
+    assert checks(desk.ask("ORD2", cl_ord_id="N0")) == []
+    sizes = [len(part) for name, part in desk.parts.items() if name.startswith("|ids|")]
+    assert len(sizes) == 64
+    assert max(sizes) <= 8 * IDS_PER_BUCKET + 8
 
 
-def test_an_approved_order_id_is_not_taken_again_and_a_rejected_one_may_be() -> None:
-    desk = Desk()
+def test_an_approved_order_id_is_not_taken_again_and_a_rejected_one_may_be(
+    new_desk: Callable[..., Any], checks: Checks
+) -> None:
+    desk = new_desk()
     desk.ask(quantity=0)
     assert checks(desk.ask()) == []
     assert checks(desk.ask()) == ["DUPLICATE_ORDER"]
     assert desk.reserved == 100 * 400 * DOLLAR
 
 
-def test_message_rate_rolls_over_event_time_and_exempts_cancels() -> None:
-    desk = Desk(with_limits(max_messages=2, message_window_ms=1000))
+def test_message_rate_rolls_over_event_time_and_exempts_cancels(new_desk: Callable[..., Any], checks: Checks) -> None:
+    desk = new_desk(firm={"max_messages": 2, "message_window_ms": 1000})
     assert checks(desk.ask("A", occurred_at=0)) == []
     assert checks(desk.ask("B", occurred_at=900_000)) == []
     rejected = desk.ask("C", occurred_at=999_999)
@@ -269,10 +189,12 @@ def test_message_rate_rolls_over_event_time_and_exempts_cancels() -> None:
     assert checks(desk.ask("E", occurred_at=1_000_001)) == ["MESSAGE_RATE"]
 
 
-def test_the_strictest_of_several_rates_holds_whatever_their_windows() -> None:
-    desk = Desk(
-        with_limits(max_messages=3, message_window_ms=10_000),
+def test_the_strictest_of_several_rates_holds_whatever_their_windows(
+    new_desk: Callable[..., Any], checks: Checks
+) -> None:
+    desk = new_desk(
         control("ACCOUNT:ACC1", max_messages=1, message_window_ms=100),
+        firm={"max_messages": 3, "message_window_ms": 10_000},
     )
     assert checks(desk.ask("A", occurred_at=0)) == []
     assert [one.scope for one in desk.ask("B", occurred_at=50_000).breaches] == ["ACCOUNT:ACC1"]
@@ -281,8 +203,10 @@ def test_the_strictest_of_several_rates_holds_whatever_their_windows() -> None:
     assert [one.scope for one in desk.ask("E", occurred_at=600_000).breaches] == ["FIRM"]
 
 
-def test_exposure_counts_open_orders_and_positions_and_lets_pass_what_lowers_it() -> None:
-    desk = Desk(with_limits(max_exposure=100_000 * DOLLAR))
+def test_exposure_counts_open_orders_and_positions_and_lets_pass_what_lowers_it(
+    new_desk: Callable[..., Any], checks: Checks
+) -> None:
+    desk = new_desk(firm={"max_exposure": 100_000 * DOLLAR})
     assert checks(desk.ask("A")) == []
     assert checks(desk.ask("B")) == []
     rejected = desk.ask("C")
@@ -294,18 +218,18 @@ def test_exposure_counts_open_orders_and_positions_and_lets_pass_what_lowers_it(
     assert checks(desk.ask("E", side="SELL")) == []
     desk.say("CANCELED", "B")
     desk.say("FILLED", "E", filled=100, side="SELL")
-    assert (desk.reserved, desk.open_notional) == (0, 0)
+    assert (desk.reserved, desk.account.open_notional) == (0, 0)
     assert checks(desk.ask("F")) == []
 
 
-def test_a_rejected_request_reserves_nothing() -> None:
-    desk = Desk()
+def test_a_rejected_request_reserves_nothing(new_desk: Callable[..., Any]) -> None:
+    desk = new_desk()
     desk.ask(quantity=1010)
     assert desk.reserved == 0
 
 
-def test_outcomes_of_an_order_are_numbered_without_gaps_whatever_was_decided() -> None:
-    desk = Desk()
+def test_outcomes_of_an_order_are_numbered_without_gaps_whatever_was_decided(new_desk: Callable[..., Any]) -> None:
+    desk = new_desk()
     outcomes = [desk.ask(), desk.replace(quantity=200), desk.replace(quantity=10**6), desk.cancel()]
     desk.say("CANCELED")
     outcomes.append(desk.cancel())
@@ -313,8 +237,10 @@ def test_outcomes_of_an_order_are_numbered_without_gaps_whatever_was_decided() -
     assert desk.ask("ORD2").sequence == 1
 
 
-def test_a_replace_needs_an_open_order_of_the_same_symbol_and_side() -> None:
-    desk = Desk()
+def test_a_replace_needs_an_open_order_of_the_same_symbol_and_side(
+    new_desk: Callable[..., Any], checks: Checks
+) -> None:
+    desk = new_desk()
     assert checks(desk.replace()) == ["UNKNOWN_ORDER"]
     desk.ask()
     assert checks(desk.replace(side="SELL")) == ["CHANGED_TERMS"]
@@ -322,26 +248,27 @@ def test_a_replace_needs_an_open_order_of_the_same_symbol_and_side() -> None:
     assert checks(desk.replace(quantity=200)) == ["UNKNOWN_ORDER"]
 
 
-def test_the_state_given_is_not_changed() -> None:
-    desk = Desk()
+def test_what_was_read_is_not_changed(new_desk: Callable[..., Any]) -> None:
+    desk = new_desk(firm={"duplicate_window_ms": 1000, "max_executions": 5, "execution_window_ms": 1000})
     desk.ask()
-    before = msgspec.msgpack.encode(desk.state)
-    kept = desk.state
+    account, parts = desk.account, dict(desk.parts)
+    before = msgspec.msgpack.encode(account)
     desk.ask("ORD2")
     desk.say("PARTIALLY_FILLED", filled=10)
-    assert msgspec.msgpack.encode(kept) == before
+    assert msgspec.msgpack.encode(account) == before
+    assert set(parts) < set(desk.parts)
 
 
 @pytest.mark.parametrize(
     "fields", [{"event_type": "ORDER_STATUS_CHANGED"}, {"key": "ACC2|ORD1"}, {"account_id": "A|B"}, {"order_id": ""}]
 )
-def test_what_cannot_be_decided_at_all_is_a_bad_record(fields: dict[str, Any]) -> None:
+def test_what_cannot_be_decided_at_all_is_a_bad_record(new_desk: Callable[..., Any], fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRecordError):
-        Desk().ask(**fields)
+        new_desk().ask(**fields)
 
 
-def test_a_replace_counts_its_increase_alone_against_the_exposure() -> None:
-    desk = Desk(with_limits(max_exposure=100_000 * DOLLAR))
+def test_a_replace_counts_its_increase_alone_against_the_exposure(new_desk: Callable[..., Any], checks: Checks) -> None:
+    desk = new_desk(firm={"max_exposure": 100_000 * DOLLAR})
     desk.ask()
     assert checks(desk.replace(quantity=200)) == []
     assert desk.reserved == 80_000 * DOLLAR
@@ -351,11 +278,11 @@ def test_a_replace_counts_its_increase_alone_against_the_exposure() -> None:
     ]
 
 
-def test_a_replace_while_reducing_does_not_count_the_order_twice() -> None:
-    desk = Desk()
+def test_a_replace_while_reducing_does_not_count_the_order_twice(new_desk: Callable[..., Any], checks: Checks) -> None:
+    desk = new_desk()
     desk.ask()
     desk.say("FILLED", filled=100)
     desk.ask("ORD2", side="SELL", quantity=60)
-    desk.controls["FIRM"] = with_limits(trading_state="REDUCING")
+    desk.firm(trading_state="REDUCING")
     assert checks(desk.replace("ORD2", side="SELL", quantity=100)) == []
     assert checks(desk.replace("ORD2", side="SELL", quantity=110)) == ["TRADING_REDUCING"]

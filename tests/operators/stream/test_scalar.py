@@ -331,3 +331,88 @@ def test_a_cache_smaller_than_the_working_set_changes_nothing_nor_do_crashes(
         if number in crashes:
             small.crash()
     assert large.states() == small.states()
+
+
+@pytest.fixture
+def remembering(engine: Any) -> Any:
+    """Logic that keeps each quantity as an entry under its number, and outputs the sum of all it can read back.
+
+    999 deletes the last one, and so does a timer, which is due 5 s of event time after a record.
+    """
+
+    def total(state: Any, context: Context) -> int:
+        return sum(int(context.entry(f"/{number}") or 0) for number in range(state.records))
+
+    def rule(state: Any, record: Any, context: Context) -> Result[Any]:
+        entries: dict[str, bytes | None] = {f"/{state.records}": b"%d" % record.last_quantity}
+        after = engine.Tally(state.records + 1)
+        if record.last_quantity == 999:
+            entries, after = {f"/{state.records - 1}": None}, state
+        output = Output("enriched", engine.enriched(record, total(state, context)))
+        return Result(after, [output], due_ms=context.event_time_ms + 5_000, entries=entries)
+
+    def due(state: Any, context: Context) -> Result[Any]:
+        return Result(engine.Tally(state.records, total(state, context), state.fired + 1))
+
+    return engine.RuleLogic(rule, due)
+
+
+@pytest.mark.parametrize("cache_rows", [1_000, 1])
+def test_logic_reads_back_the_entries_of_its_key(drive: Any, engine: Any, remembering: Any, cache_rows: int) -> None:
+    """Those of the same call, of earlier epochs and of an earlier process, whether or not the state left the cache."""
+    driver, fill = drive(PureLogic(remembering), cache_rows=cache_rows), engine.Fill
+    assert quantities(driver.epoch(fill("A|1", 1), fill("A|2", 70), fill("A|1", 2), fill("A|1", 4))) == [
+        ("A|1", 0), ("A|2", 0), ("A|1", 1), ("A|1", 3),
+    ]  # fmt: skip
+    assert quantities(driver.epoch(fill("A|1", 8), fill("A|2", 0))) == [("A|1", 7), ("A|2", 70)]
+    driver.crash()
+    assert quantities(driver.epoch(fill("A|1", 16), fill("A|1", 0))) == [("A|1", 15), ("A|1", 31)]
+
+
+def test_an_entry_that_was_deleted_is_not_read_back(drive: Any, engine: Any, remembering: Any) -> None:
+    driver, fill = drive(remembering), engine.Fill
+    assert quantities(driver.epoch(fill("A|1", 1), fill("A|1", 2), fill("A|1", 999), fill("A|1", 4))) == [
+        ("A|1", 0), ("A|1", 1), ("A|1", 3), ("A|1", 1),
+    ]  # fmt: skip
+    driver.epoch(fill("A|1", 999))
+    assert quantities(driver.epoch(fill("A|1", 999))) == [("A|1", 1)]
+
+
+def test_an_entry_that_was_not_committed_is_not_read_back_after_a_crash(
+    drive: Any, engine: Any, remembering: Any
+) -> None:
+    driver, fill = drive(remembering), engine.Fill
+    driver.epoch(fill("A|1", 1))
+    driver.process(fill("A|1", 100))
+    driver.crash()
+    assert quantities(driver.epoch(fill("A|1", 2), fill("A|1", 0))) == [("A|1", 1), ("A|1", 3)]
+
+
+def test_a_timer_reads_entries_too(drive: Any, engine: Any, remembering: Any) -> None:
+    driver, fill = drive(remembering), engine.Fill
+    driver.epoch(fill("A|1", 5), fill("A|1", 6))
+    driver.epoch(fill("A|2", 1, at_ms=6_000))
+    driver.epoch()
+    assert msgspec.msgpack.decode(driver.changelog()[b"A|1"][16:], type=engine.Tally) == engine.Tally(2, 11, 1)
+
+
+def test_each_window_of_a_record_reads_its_own_entries(drive: Any, engine: Any, remembering: Any) -> None:
+    remembering.windows = lambda key, record, _: [f"{key}@a", f"{key}@{record.last_quantity}"]
+    driver, fill = drive(remembering), engine.Fill
+    assert quantities(driver.epoch(fill("A|1", 1), fill("A|1", 2), fill("A|1", 2))) == [
+        ("A|1", 0), ("A|1", 0), ("A|1", 1), ("A|1", 0), ("A|1", 3), ("A|1", 2),
+    ]  # fmt: skip
+
+
+def test_an_entry_that_cannot_be_read_stops_the_flow_and_is_no_dead_letter(
+    drive: Any, engine: Any, remembering: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = drive(remembering)
+    driver.epoch(engine.Fill("A|1", 1))
+
+    def broken(group: int, keys: Any) -> Any:
+        raise StoreError("disk gone")
+
+    monkeypatch.setattr(driver.kernel._stores, "get_many", broken)
+    with pytest.raises(ProcessingError, match="disk gone"):
+        driver.process(engine.Fill("A|1", 2))
