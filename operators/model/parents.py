@@ -145,6 +145,11 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
         return 0 if over else max(0, self.quantity - self.sums.filled)
 
     @property
+    def average_price(self) -> int | None:
+        """AvgPx(6), rounded down; None before the first fill."""
+        return self.sums.notional // self.sums.filled if self.sums.filled > 0 else None
+
+    @property
     def closed(self) -> bool:
         """Nothing more is expected of it or its children."""
         return self.sums.open <= 0 and self.leaves == 0
@@ -169,8 +174,8 @@ def on_change(parent: Parent | None, key: str, change: FamilyChange) -> tuple[Pa
 
 def _visible(parent: Parent) -> tuple[object, ...]:
     terms = msgspec.structs.replace(parent.terms, code=None, pending=None) if parent.terms else None
-    sums = parent.sums
-    return parent.code, parent.quantity, sums.filled, sums.notional, parent.leaves, terms, parent.symbol, parent.side
+    filled, average = parent.sums.filled, parent.average_price
+    return parent.code, parent.quantity, filled, average, parent.leaves, terms, parent.symbol, parent.side
 
 
 def _consolidated(parent: Parent, key: str, change: FamilyChange) -> OrderStatusChanged:
@@ -197,7 +202,7 @@ def _consolidated(parent: Parent, key: str, change: FamilyChange) -> OrderStatus
             reason=change.reason if change.terms else None,
             filled_quantity=filled,
             leaves_quantity=parent.leaves,
-            avg_price=parent.sums.notional // filled if filled > 0 else None,
+            avg_price=parent.average_price,
         ),
         venue=terms.venue if terms else None,
         arrival_price=terms.arrival_price if terms else None,
