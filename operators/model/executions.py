@@ -99,6 +99,8 @@ class Live:
     quantity: int
     """As counted: after splits that came later. 0 once busted."""
     notional: int
+    liquidity: str | None = None
+    """As last told: what its fees go by."""
     busted: bool = False
     names: list[Identity] = field(default_factory=list)
 
@@ -111,6 +113,7 @@ class Live:
         """Takes in a correction, which gives quantity and price anew."""
         self.version, self.quantity = correction, correction.quantity
         self.notional = correction.quantity * correction.price
+        self.liquidity = correction.liquidity or self.liquidity
         self.names.append(correction.identity)
 
     def bust(self) -> None:
@@ -140,7 +143,7 @@ def live_trade(trade: Execution, splits: Iterable[Split] = ()) -> Live:
     for split in splits:
         if trade.trade_date < split.trade_date:
             quantity = split.of(quantity)
-    return Live(trade, trade, quantity, trade.quantity * trade.price, names=[trade.identity])
+    return Live(trade, trade, quantity, trade.quantity * trade.price, trade.liquidity, names=[trade.identity])
 
 
 def live_trades(log: Iterable[Execution]) -> list[Live]:

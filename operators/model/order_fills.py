@@ -73,7 +73,7 @@ def _on_trade(
             quantity=trade.quantity,
             price=trade.version.price,
             venue=event.venue,
-            liquidity=trade.version.liquidity or entry.liquidity,
+            liquidity=trade.liquidity,
             trade_date=event.trade_date,
             exec_type=ExecType.TRADE if settled.applied else None,
             fees=fees,
@@ -114,7 +114,7 @@ def _on_take_back(
         quantity=trade.quantity - quantity,
         price=price if trade.busted else trade.version.price,
         venue=event.venue,
-        liquidity=trade.version.liquidity or trade.trade.liquidity,
+        liquidity=trade.liquidity,
         trade_date=event.trade_date,
         exec_type=ExecType.TRADE_CANCEL if trade.busted else ExecType.TRADE_CORRECT,
         exec_ref_id=entry.ref,
@@ -222,8 +222,7 @@ def _recounted(
 def _charged(trade: Live) -> Trade:
     """The trade as its fees see it: of its own date and venue, with quantity and price as told."""
     version = trade.version
-    liquidity = version.liquidity or trade.trade.liquidity
-    return Trade(trade.trade.trade_date, trade.trade.venue, liquidity, version.quantity, version.price)
+    return Trade(trade.trade.trade_date, trade.trade.venue, trade.liquidity, version.quantity, version.price)
 
 
 def _logged(order: Order, *entries: Execution) -> Order:
