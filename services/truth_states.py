@@ -62,6 +62,8 @@ class _State(NamedTuple):
     quantity: int | None = None
     time_in_force: str | None = None
     superseded: frozenset[str] = frozenset()
+    told: bool = False
+    """Whether somebody named a state or a request, so that there is an order to show."""
 
 
 def final_states(
@@ -70,16 +72,21 @@ def final_states(
     """Every final state that some interleaving leads to; `filled` in the end, `traded` if ever."""
     column = [frozenset({_State()})]
     for status in statuses:
-        column.append(frozenset(_after_status(state, status, 0) for state in column[-1]))
+        column.append(frozenset(_noted(_after_status(state, status, 0)) for state in column[-1]))
     known = 0
     for report in reports:
         known = report.filled
-        before, column = column, [frozenset(_after_report(state, report) for state in column[0])]
+        before, column = column, [frozenset(_noted(_after_report(state, report)) for state in column[0])]
         for i, status in enumerate(statuses):
-            by_report = {_after_report(state, report) for state in before[i + 1]}
-            by_status = {_after_status(state, status, known) for state in column[i]}
+            by_report = {_noted(_after_report(state, report)) for state in before[i + 1]}
+            by_status = {_noted(_after_status(state, status, known)) for state in column[i]}
             column.append(frozenset(by_report | by_status))
     return frozenset(_final(state, filled, traded=traded) for state in column[-1])
+
+
+def _noted(state: _State) -> _State:
+    told = any((state.engine, state.engine_pending, state.venue, state.venue_pending))
+    return state._replace(told=True) if told and not state.told else state
 
 
 def _after_status(state: _State, status: Said, filled: int) -> _State:
@@ -143,14 +150,14 @@ def _with_terms(state: _State, report: Reported) -> _State:
 def _final(state: _State, filled: int, *, traded: bool) -> Final:
     quantity = state.quantity or 0
     dead = state.engine in DEAD or state.venue in DEAD
-    # Whose only fills were taken back, and of which nobody said more, is an order that is new.
-    unsaid = "NEW" if traded else None
+    # An order that was shown, and of whose states and fills nothing is left, is new.
+    unsaid = "NEW" if traded or state.told else None
     shown: list[str] = [word for word in (state.engine, state.venue) if word is not None]
     if not dead:
         shown += [word for word in (state.engine_pending, state.venue_pending) if word is not None]
     if filled > 0:
         shown.append("FILLED" if filled >= quantity else "PARTIALLY_FILLED")
     code = max(shown, key=lambda word: (_RANKS[word], word in DEAD), default=unsaid)
-    over = {"CALCULATED"} if state.time_in_force in GOOD_TILL else {"CALCULATED", "DONE_FOR_DAY"}
-    closed = dead or not over.isdisjoint({state.engine, state.venue})
+    still_working = state.time_in_force in GOOD_TILL
+    closed = dead or code == "CALCULATED" or (code == "DONE_FOR_DAY" and not still_working)
     return Final(code, 0 if closed else max(quantity - filled, 0), quantity)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -105,12 +105,13 @@ def judge(
     """Compares; see `verify` for the views."""
     own = {key: order for key, order in expected.orders.items() if not order.is_parent}
     answered = {key for key, order in own.items() if order.causes or all(final.code for final in order.finals)}
+    maybe = {key for key, order in own.items() if any(final.code for final in order.finals)}
     filled = {key for key, order in own.items() if order.enriched}
     parents = expected.parents()
     checks = [
-        _orders_present("consolidated orders", answered, outputs.consolidated),
+        _orders_present("consolidated orders", answered, outputs.consolidated, allowed=maybe),
         _orders_present("enriched orders", filled, outputs.enriched),
-        _orders_present("consolidated parents", set(parents), outputs.parents, others_allowed=True),
+        _orders_present("consolidated parents", set(parents), outputs.parents, allowed=outputs.parents.keys()),
         _sequences(outputs),
         _causes(expected, outputs),
         _changes(outputs),
@@ -172,12 +173,12 @@ def _read_partition(
 
 
 def _orders_present(
-    name: str, expected: set[str], outputs: Mapping[str, OrderOutputs], *, others_allowed: bool = False
+    name: str, expected: set[str], outputs: Mapping[str, OrderOutputs], *, allowed: Set[str] = frozenset()
 ) -> Check:
     check = Check(name, compared=len(expected | outputs.keys()))
     for key in expected - outputs.keys():
         check.fail(key, "has no output")
-    for key in set() if others_allowed else outputs.keys() - expected:
+    for key in outputs.keys() - expected - allowed:
         check.fail(key, "has outputs without a cause")
     return check
 
