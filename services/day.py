@@ -157,6 +157,8 @@ def _submission(day: Day, number: int, at: int, last_client_order_ids: dict[str,
         "venue": random.choice(VENUES),
         "locateId": f"LOC{number}" if side == "SELL_SHORT" else None,
         "arrivalPrice": ticks * TICK_MICROS,
+        "session": f"CLIENT-{random.randrange(8)}",
+        "correlationId": f"{day.seed}-{order_id}",
         "sequence": 1,
         "source": "order-entry-1",
     }

@@ -53,6 +53,10 @@ def planned_statuses(intent: Mapping[str, Any], life: Life) -> list[Planned]:
         notional = sum(fill.quantity * fill.price for fill in life.fills)
         expired = _status(intent, "EXPIRED", start + life.ended, sequence=2, filled=filled, notional=notional)
         planned.append((start + life.ended, expired))
+    if life.expired_after_bust is not None:
+        at = start + life.expired_after_bust
+        filled = sum(fill.final_quantity for fill in life.fills)
+        planned.append((at, _status(intent, "EXPIRED", at, sequence=2, filled=filled, reason="OPEN_AFTER_BUST")))
     return planned
 
 
@@ -91,6 +95,9 @@ def _status(
             "symbol": intent["symbol"],
             "side": intent["side"],
             "quantity": intent["quantity"],
+            "clOrdId": intent["clOrdId"],
+            "limitPrice": intent["limitPrice"],
+            "timeInForce": intent["timeInForce"],
         },
         "status": {
             "code": code,
@@ -103,4 +110,5 @@ def _status(
         "source": SOURCE,
         "venue": intent["venue"],
         "arrivalPrice": intent["arrivalPrice"],
+        "correlationId": intent["correlationId"],
     }

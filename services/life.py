@@ -1,8 +1,9 @@
-"""What happens to a simulated order: acknowledgement, fills, cancel, reject or expiry, all decided by (order id, seed).
+"""What happens to a simulated order: acknowledgement, fills, their busts and corrections, and how it ends.
 
-A life is a pure function of the order's intent and the seed. Order entry, engine and venue each compute it for
-themselves and agree without talking. Offsets are microseconds after the intent's `occurredAt`; `published` offsets say
-when a message gets onto its topic, which may be long after the event, out of order, or twice.
+A life is a pure function of the order's intent and the seed: (order id, seed) decides all of it. Order entry, engine
+and venue each compute it for themselves and agree without talking. Offsets are microseconds after the intent's
+`occurredAt`; `published` offsets say when a message gets onto its topic, which may be long after the event, out of
+order, or twice.
 """
 
 from __future__ import annotations
@@ -31,9 +32,21 @@ SHARE_LATE_FILL = 0.25
 SHARE_LATE_ACKNOWLEDGEMENT = 0.03
 SHARE_RESENT_FILL = 0.02
 SHARE_RESENT_STATUS = 0.01
+SHARE_BUSTED = 0.01
+SHARE_CORRECTED = 0.01
 
 _MS = 1_000
 _SECOND = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """What a venue did to a trade later on: took it back, or corrected its quantity and price."""
+
+    kind: Literal["TRADE_CANCEL", "TRADE_CORRECT"]
+    quantity: int
+    price: int
+    at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +61,14 @@ class Fill:
     published: int
     resent: int | None
     liquidity: str
+    amendment: Amendment | None = None
+
+    @property
+    def final_quantity(self) -> int:
+        """What stands of it in the end."""
+        if self.amendment is None:
+            return self.quantity
+        return self.amendment.quantity if self.amendment.kind == "TRADE_CORRECT" else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +83,8 @@ class Life:
     ended: int
     cancel_requested: int | None
     """When the client asks to cancel. With ending FILLED the request comes too late and is rejected."""
+    expired_after_bust: int | None = None
+    """When an order that was FILLED, and open again after a bust, expires: at the close."""
 
 
 def life_of(intent: Mapping[str, Any], seed: int) -> Life:
@@ -89,7 +112,12 @@ def life_of(intent: Mapping[str, Any], seed: int) -> Life:
     if fills and random.random() < SHARE_LATE_ACKNOWLEDGEMENT:
         status_published = fills[0].published + random.randrange(_MS, 50 * _MS)
     resent = status_published + random.randrange(_SECOND) if random.random() < SHARE_RESENT_STATUS else None
-    return Life(acknowledged, status_published, resent, fills, ending, ended, cancel_requested)
+    over = max([ended, cancel_requested or 0, *(fill.resent or fill.published for fill in fills)])
+    fills = tuple(_amended(fill, random, over) for fill in fills)
+    expired = None
+    if ending == "FILLED" and sum(fill.final_quantity for fill in fills) < intent["quantity"]:
+        expired = max(closes, over + _SECOND * (FILLS_MAX + 2))
+    return Life(acknowledged, status_published, resent, fills, ending, ended, cancel_requested, expired)
 
 
 def closing_micros(day: date) -> int:
@@ -162,6 +190,17 @@ def _price(intent: Mapping[str, Any], random: Random) -> int:
     if limit is not None:
         price = min(price, limit) if intent["side"] == "BUY" else max(price, limit)
     return max(price, TICK_MICROS)
+
+
+def _amended(fill: Fill, random: Random, over: int) -> Fill:
+    """The fill with what its venue may do to it, which comes when everything else about the order is over."""
+    draw, at = random.random(), over + (fill.ordinal + 1) * _SECOND
+    if draw < SHARE_BUSTED:
+        return replace(fill, amendment=Amendment("TRADE_CANCEL", fill.quantity, fill.price, at))
+    if draw < SHARE_BUSTED + SHARE_CORRECTED:
+        quantity = max(1, fill.quantity - random.randrange(3) * 10)
+        return replace(fill, amendment=Amendment("TRADE_CORRECT", quantity, fill.price + TICK_MICROS, at))
+    return fill
 
 
 def _delayed_last(fills: tuple[Fill, ...], random: Random, canceled: int) -> tuple[Fill, ...]:

@@ -1,9 +1,8 @@
 """The independent model: what the inputs of order_status must lead to, by plain dictionaries and one event at a time.
 
 It shares no code with the domain rules of the flows. Statuses and executions of an order lie on different topics and
-may meet in any order, so only what does not depend on their interleaving is expected exactly: final states, fills, fees
-and counts. Whether a venue's own CANCELED, EXPIRED, REJECTED or DONE_FOR_DAY causes a consolidated status does depend
-on it (not if the engine said so before); for these the model keeps the events that may have caused one more.
+may meet in any order, so only what does not depend on their interleaving is expected exactly: fills, fees and counts.
+Of final states and of which status caused a visible change, the model says what is possible (`truth_states`).
 """
 
 from __future__ import annotations
@@ -14,18 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from services.truth_fees import FeeTable
+from services.truth_fills import Executions
+from services.truth_states import DEAD, Final, Reported, Said, final_states
 
 ENGINE_STATUS = "ORDER_STATUS_CHANGED"
-_ENDED = ("CANCELED", "EXPIRED", "REJECTED")
-ENDS = (*_ENDED, "FILLED")
-_BEFORE_ACCEPTANCE = ("PENDING_NEW", "ACCEPTED_FOR_BIDDING")
-_VENUE_STATES = (*_ENDED, "DONE_FOR_DAY")
+PARENT_SOURCE = "parent-aggregator"
+ENDS = (*sorted(DEAD), "FILLED")
+_FILLS = ("TRADE", "TRADE_CANCEL", "TRADE_CORRECT")
 _SIDES = ("BUY", "SELL", "SELL_SHORT", "SELL_SHORT_EXEMPT")
 _LIQUIDITIES = (None, "ADDED", "REMOVED", "ROUTED", "AUCTION")
-# Several states at once: the first that applies shows (FIX 4.4 volume 4, ExecutionReport).
-_PENDING_AND_CLOSING = ("PENDING_CANCEL", "PENDING_REPLACE", "DONE_FOR_DAY", "CALCULATED")
-_OVER_PARTIAL = ("STOPPED", "SUSPENDED", *_ENDED)
-_NOTHING_OPEN = (*_ENDED, "DONE_FOR_DAY", "CALCULATED")
 
 
 @dataclass(slots=True)
@@ -35,55 +31,44 @@ class ExpectedOrder:
     key: str
     symbol: str
     side: str
-    quantity: int
-    engine_code: str | None = None
-    venue_code: str | None = None
+    parent: str | None = None
+    """The parent's key."""
+    is_parent: bool = False
     has_venue: bool = False
-    filled: int = 0
-    notional: int = 0
-    trade_fees: int = 0
-    commission: int = 0
+    statuses: list[Said] = field(default_factory=list)
+    reports: list[Reported] = field(default_factory=list)
+    executions: Executions = field(default_factory=Executions)
+    trade_date: int | None = None
+    fees: int = 0
     enriched: int = 0
     causes: Counter[int] = field(default_factory=Counter)
-    """Times of the inputs that each caused one consolidated status."""
+    """Times of the fills, busts and corrections that each caused one consolidated status."""
     possible_causes: Counter[int] = field(default_factory=Counter)
-    """Times of the venue reports that may have caused one more."""
+    """Times of the statuses and reports that may have caused one more."""
     last_sequences: dict[str, int] = field(default_factory=dict)
-    executions: set[tuple[str, int, str]] = field(default_factory=set)
+    _finals: frozenset[Final] | None = None
 
     @property
-    def code(self) -> str | None:
-        """The OrdStatus that shows in the end."""
-        reported = [code for code in (self.engine_code, self.venue_code) if code is not None]
-        for code in _PENDING_AND_CLOSING:
-            if code in reported:
-                return code
-        if 0 < self.filled >= self.quantity:
-            return "FILLED"
-        for code in _OVER_PARTIAL[:2]:
-            if code in reported:
-                return code
-        for code in reported:
-            if code in _ENDED:
-                return code
-        if self.filled > 0:
-            return "PARTIALLY_FILLED"
-        return reported[0] if reported else None
+    def filled(self) -> int:
+        """Quantity of the live fills."""
+        return self.executions.filled
 
     @property
-    def leaves(self) -> int:
-        """Quantity open in the end."""
-        return 0 if self.code in _NOTHING_OPEN else max(self.quantity - self.filled, 0)
+    def notional(self) -> int:
+        """What the live fills are worth."""
+        return self.executions.notional
+
+    @property
+    def finals(self) -> frozenset[Final]:
+        """What may show in the end. To be asked for when all inputs are in."""
+        if self._finals is None:
+            self._finals = final_states(self.statuses, self.reports, filled=self.filled, traded=self.enriched > 0)
+        return self._finals
 
     @property
     def average_price(self) -> int | None:
-        """Average price of all fills, rounded down."""
+        """Average price of the live fills, rounded down."""
         return self.notional // self.filled if self.filled else None
-
-    @property
-    def total_fees(self) -> int:
-        """All fees of all fills."""
-        return self.trade_fees + self.commission
 
 
 @dataclass(slots=True)
@@ -104,24 +89,42 @@ class Expected:
                 row = rows[f"{order.key.split('|', 1)[0]}|{order.symbol}"]
                 row["quantity"] += direction * order.filled
                 row["cash"] -= direction * order.notional
-                row["fees"] += order.total_fees
+                row["fees"] += order.fees
                 row["tradedQuantity"] += order.filled
                 row["tradedNotional"] += order.notional
         return dict(rows)
 
     def dashboard(self) -> dict[str, Counter[str]]:
-        """By symbol: orders, those still open, fills, and what traded, over the whole time and all venues."""
+        """By symbol: orders, those still open, fills, and what traded, over the whole time and all venues.
+
+        Only where the final state of every order is certain; parents are counted by their children.
+        """
         rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for order in self.orders.values():
-            ended = order.code in ENDS
-            placed = ended or (order.quantity > 0 and order.has_venue)
+            if order.is_parent:
+                continue
+            (final,) = order.finals
+            ended = final.code in ENDS
+            placed = ended or (final.quantity > 0 and order.has_venue)
             row = rows[order.symbol]
             row["orders"] += placed
             row["open"] += placed and not ended
-            row["fills"] += order.enriched
+            row["fills"] += sum(not fill.busted for fill in order.executions.live)
             row["tradedQuantity"] += order.filled
             row["tradedNotional"] += order.notional
         return dict(rows)
+
+    def parents(self) -> dict[str, dict[str, int | None]]:
+        """By key of a parent: filled quantity and average price, which are those of its children."""
+        filled, notional = Counter[str](), Counter[str]()
+        for order in self.orders.values():
+            if order.parent is not None:
+                filled[order.parent] += order.filled
+                notional[order.parent] += order.notional
+        return {
+            key: {"filledQuantity": filled[key], "avgPrice": notional[key] // filled[key] if filled[key] else None}
+            for key in filled
+        }
 
 
 class Truth:
@@ -142,8 +145,8 @@ class Truth:
         for record in records:
             if not _usable_execution(record):
                 self.expected.refused["orders.executions"] += 1
-            elif record["execType"] == "TRADE":
-                self._add_trade(record)
+            elif record["execType"] in _FILLS:
+                self._add_fill(record)
             else:
                 self._add_report(record)
 
@@ -152,54 +155,70 @@ class Truth:
         if terms["quantity"] < 0 or terms["side"] not in _SIDES or record["sequence"] < 1:
             self.expected.refused["orders.status"] += 1
             return
-        order = self._order(record["key"], terms["symbol"], terms["side"], terms["quantity"])
+        order = self._order(record["key"], terms["symbol"], terms["side"])
         if not self._is_next(order, f"status {record['source']}", record["sequence"]):
             return
-        code = record["status"]["code"]
-        if order.engine_code in _ENDED and code != order.engine_code:
-            return
-        if order.engine_code not in (None, *_BEFORE_ACCEPTANCE) and code in _BEFORE_ACCEPTANCE:
-            return
-        order.engine_code = code
+        if terms["parentId"] is not None:
+            order.parent = f"{record['key'].split('|', 1)[0]}|{terms['parentId']}"
+        order.is_parent = order.is_parent or bool(terms.get("isParent"))
         order.has_venue = order.has_venue or record["venue"] is not None
-        order.symbol, order.side, order.quantity = terms["symbol"], terms["side"], terms["quantity"]
-        order.causes[record["occurredAt"]] += 1
+        said = Said(record["status"]["code"], terms["quantity"], terms.get("clOrdId"), terms.get("timeInForce"))
+        order.statuses.append(said)
+        order.possible_causes[record["occurredAt"]] += 1
 
-    def _add_trade(self, record: Mapping[str, Any]) -> None:
-        order = self._order(record["key"], record["symbol"], record["side"], record["orderQuantity"])
-        identity = (record["venue"], record["tradeDate"], record["execId"])
-        if identity in order.executions:
-            self.expected.duplicates += 1
-            return
+    def _add_fill(self, record: Mapping[str, Any]) -> None:
+        order = self._order(record["key"], record["symbol"], record["side"])
         day, venue, liquidity = record["tradeDate"], record["venue"], record["liquidity"]
-        if not self._fees.covers(day, venue, liquidity):
+        if record["execType"] == "TRADE" and not self._fees.covers(day, venue, liquidity):
             self.expected.refused["orders.executions"] += 1
+            return
+        if order.executions.is_repeat(record):
+            self.expected.duplicates += 1
             return
         source = f"execution {record['source']}"
         order.last_sequences[source] = max(order.last_sequences.get(source, 0), record["sequence"])
-        quantity, price = record["lastQuantity"], record["lastPrice"]
         order.has_venue = True
-        order.executions.add(identity)
-        order.filled += quantity
-        order.notional += quantity * price
-        order.commission = self._fees.commission(day, order.filled, order.notional)
-        order.trade_fees += self._fees.of_trade(day, venue, order.side, liquidity, quantity, price)
-        order.enriched += 1
-        order.causes[record["occurredAt"]] += 1
+        take_in = order.executions.add_trade if record["execType"] == "TRADE" else order.executions.amend
+        changed, before = take_in(record), order.fees
+        order.fees = self._total_fees(order, day)
+        if changed or order.fees != before:
+            order.enriched += 1
+            order.causes[record["occurredAt"]] += 1
+        else:
+            order.possible_causes[record["occurredAt"]] += 1  # it may tell the venue, or begin another trading day
+        self._note_day(order, record, kind="")
+
+    def _total_fees(self, order: ExpectedOrder, day: int) -> int:
+        total = self._fees.commission(day, order.filled, order.notional) if order.filled else 0
+        for fill in order.executions.live:
+            if not fill.busted:
+                own = fill.record
+                total += self._fees.of_trade(
+                    own["tradeDate"], own["venue"], order.side, fill.liquidity, fill.quantity, fill.price
+                )
+        return total
 
     def _add_report(self, record: Mapping[str, Any]) -> None:
-        order = self._order(record["key"], record["symbol"], record["side"], record["orderQuantity"])
+        order = self._order(record["key"], record["symbol"], record["side"])
         if not self._is_next(order, f"execution {record['source']}", record["sequence"]):
             return
         order.has_venue = True
-        if record["execType"] in _VENUE_STATES:
-            order.venue_code = record["execType"]
-            order.possible_causes[record["occurredAt"]] += 1
+        self._note_day(order, record, kind=record["execType"])
+        order.possible_causes[record["occurredAt"]] += 1
 
-    def _order(self, key: str, symbol: str, side: str, quantity: int) -> ExpectedOrder:
+    def _note_day(self, order: ExpectedOrder, record: Mapping[str, Any], *, kind: str) -> None:
+        new_day = order.trade_date is not None and record["tradeDate"] > order.trade_date
+        order.trade_date = max(record["tradeDate"], order.trade_date or record["tradeDate"])
+        reported = Reported(
+            kind, record["ordStatus"], record["orderQuantity"], record["cumQuantity"], record.get("origClOrdId"),
+            record.get("timeInForce"), new_day, order.filled,
+        )  # fmt: skip
+        order.reports.append(reported)
+
+    def _order(self, key: str, symbol: str, side: str) -> ExpectedOrder:
         order = self.expected.orders.get(key)
         if order is None:
-            order = self.expected.orders[key] = ExpectedOrder(key, symbol, side, quantity)
+            order = self.expected.orders[key] = ExpectedOrder(key, symbol, side)
         return order
 
     def _is_next(self, order: ExpectedOrder, source: str, sequence: int) -> bool:
@@ -213,7 +232,7 @@ class Truth:
 def _usable_execution(record: Mapping[str, Any]) -> bool:
     if record["orderQuantity"] < 0 or record["side"] not in _SIDES or record["liquidity"] not in _LIQUIDITIES:
         return False
-    if record["execType"] != "TRADE":
+    if record["execType"] not in ("TRADE", "TRADE_CORRECT"):
         return True
     return bool(record["lastQuantity"] > 0 and record["lastPrice"] is not None and record["lastPrice"] > 0)
 
@@ -224,6 +243,8 @@ class OrderOutputs:
 
     sequences: list[int] = field(default_factory=list)
     occurred_at: Counter[int] = field(default_factory=Counter)
+    unchanged: list[int] = field(default_factory=list)
+    """Sequences of those that show nothing else than the one before."""
     last: Mapping[str, Any] | None = None
     ends: Counter[str] = field(default_factory=Counter)
     """How often a status became this one that ends an order, in lower case."""
@@ -231,9 +252,10 @@ class OrderOutputs:
 
 @dataclass(slots=True)
 class Outputs:
-    """Consolidated statuses and enrichment, by order key, in the order of the log."""
+    """Consolidated statuses, of parents apart, and enrichment, by order key, in the order of the log."""
 
     consolidated: defaultdict[str, OrderOutputs] = field(default_factory=lambda: defaultdict(OrderOutputs))
+    parents: defaultdict[str, OrderOutputs] = field(default_factory=lambda: defaultdict(OrderOutputs))
     enriched: defaultdict[str, OrderOutputs] = field(default_factory=lambda: defaultdict(OrderOutputs))
     fee_increments: Counter[str] = field(default_factory=Counter)
 
@@ -241,7 +263,8 @@ class Outputs:
         """Takes in records of orders.status; engine statuses are inputs and are left out."""
         for record in records:
             if record["eventType"] == "ORDER_STATUS_CONSOLIDATED":
-                order, code = self.consolidated[record["key"]], record["status"]["code"]
+                of = self.parents if record["source"] == PARENT_SOURCE else self.consolidated
+                order, code = of[record["key"]], record["status"]["code"]
                 if code in ENDS and (order.last is None or order.last["status"]["code"] != code):
                     order.ends[code.lower()] += 1
                 _note(order, record)
@@ -262,6 +285,16 @@ class Outputs:
 
 
 def _note(outputs: OrderOutputs, record: Mapping[str, Any]) -> None:
+    if outputs.last is not None and _shown(outputs.last) == _shown(record):
+        outputs.unchanged.append(record["sequence"])
     outputs.sequences.append(record["sequence"])
     outputs.occurred_at[record["occurredAt"]] += 1
     outputs.last = record
+
+
+def _shown(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a person sees of a status; its reason and whatever tells of the event behind it are left out."""
+    status = {name: value for name, value in record.get("status", {}).items() if name != "reason"}
+    order = {name: value for name, value in record.get("order", {}).items() if name != "clOrdId"}
+    fixed = {name: record.get(name) for name in ("venue", "arrivalPrice", "decisionPrice")}
+    return {"status": status, "order": order, **fixed}

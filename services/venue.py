@@ -14,6 +14,8 @@ from services.life import VENUES, Fill, Life, trade_date_days
 from services.simulated import Planned, SimulatedService
 
 SOURCE = "gateway-1"
+FIRST_AMENDMENT = 100
+"""Sequence of the first bust or correction: they come after everything else."""
 
 
 class Venue(SimulatedService):
@@ -51,6 +53,31 @@ def planned_reports(intent: Mapping[str, Any], life: Life) -> list[Planned]:
         planned.append((start + fill.published, report))
         if fill.resent is not None:
             planned.append((start + fill.resent, report))
+    return [*planned, *_planned_amendments(intent, life)]
+
+
+def _planned_amendments(intent: Mapping[str, Any], life: Life) -> list[Planned]:
+    """Busts and corrections, in the order of the fills; what is open after them only counts while the order lives."""
+    filled, planned = sum(fill.quantity for fill in life.fills), []
+    for fill in life.fills:
+        amendment = fill.amendment
+        if amendment is None:
+            continue
+        filled += fill.final_quantity - fill.quantity
+        at = intent["occurredAt"] + amendment.at
+        status = life.ending if life.ending != "FILLED" else _status_of(intent, filled)
+        report = _report(
+            intent, amendment.kind, status, at, exec_id=f"A{fill.ordinal}",
+            sequence=FIRST_AMENDMENT + fill.ordinal, filled=filled,
+        )  # fmt: skip
+        changed = {
+            "venue": fill.venue,
+            "execRefId": f"{intent['orderId']}-{fill.ordinal // 2}",
+            "lastQuantity": amendment.quantity,
+            "lastPrice": amendment.price,
+            "liquidity": fill.liquidity,
+        }
+        planned.append((at, {**report, **changed}))
     return planned
 
 
@@ -77,11 +104,10 @@ def _sequence(fill: Fill, life: Life) -> int:
 
 
 def _trade(intent: Mapping[str, Any], fill: Fill, filled: int, sequence: int) -> dict[str, Any]:
-    status = "FILLED" if filled == intent["quantity"] else "PARTIALLY_FILLED"
     report = _report(
         intent,
         "TRADE",
-        status,
+        _status_of(intent, filled),
         intent["occurredAt"] + fill.at,
         exec_id=str(fill.ordinal // 2),
         sequence=sequence,
@@ -96,6 +122,12 @@ def _trade(intent: Mapping[str, Any], fill: Fill, filled: int, sequence: int) ->
     }
 
 
+def _status_of(intent: Mapping[str, Any], filled: int) -> str:
+    if filled >= intent["quantity"]:
+        return "FILLED"
+    return "PARTIALLY_FILLED" if filled else "NEW"
+
+
 def _report(
     intent: Mapping[str, Any],
     exec_type: str,
@@ -107,7 +139,7 @@ def _report(
     filled: int = 0,
     text: str | None = None,
 ) -> dict[str, Any]:
-    ended = order_status in ("CANCELED", "REJECTED")
+    ended = order_status in ("CANCELED", "EXPIRED", "REJECTED")
     return {
         "eventType": "EXECUTION_REPORTED",
         "version": VERSION,
@@ -125,12 +157,15 @@ def _report(
         "symbol": intent["symbol"],
         "side": intent["side"],
         "orderQuantity": intent["quantity"],
+        "price": intent["limitPrice"],
+        "timeInForce": intent["timeInForce"],
         "lastQuantity": 0,
         "lastPrice": None,
         "liquidity": None,
         "cumQuantity": filled,
         "leavesQuantity": 0 if ended else intent["quantity"] - filled,
         "text": text,
+        "correlationId": intent["correlationId"],
         "sequence": sequence,
         "source": SOURCE,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -13,6 +13,7 @@ from operators.codec.codec import Codec
 from services.records import decode_rows
 from services.truth import ENDS, Expected, OrderOutputs, Outputs, Truth
 from services.truth_fees import FeeTable
+from services.truth_states import Final
 
 DIFFERENCES_KEPT = 5
 READ_RECORDS = 20_000
@@ -102,14 +103,20 @@ def judge(
     dashboard: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Verdict:
     """Compares; see `verify` for the views."""
-    answered = {key for key, order in expected.orders.items() if order.causes or order.venue_code}
-    filled = {key for key, order in expected.orders.items() if order.enriched}
+    own = {key: order for key, order in expected.orders.items() if not order.is_parent}
+    answered = {key for key, order in own.items() if order.causes or all(final.code for final in order.finals)}
+    maybe = {key for key, order in own.items() if any(final.code for final in order.finals)}
+    filled = {key for key, order in own.items() if order.enriched}
+    parents = expected.parents()
     checks = [
-        _orders_present("consolidated orders", answered, outputs.consolidated),
+        _orders_present("consolidated orders", answered, outputs.consolidated, allowed=maybe),
         _orders_present("enriched orders", filled, outputs.enriched),
+        _orders_present("consolidated parents", set(parents), outputs.parents, allowed=outputs.parents.keys()),
         _sequences(outputs),
         _causes(expected, outputs),
+        _changes(outputs),
         *_final_statuses(expected, outputs),
+        *_final_parents(parents, outputs),
         *_final_enrichment(expected, outputs),
     ]
     if positions is not None:
@@ -165,11 +172,13 @@ def _read_partition(
             return
 
 
-def _orders_present(name: str, expected: set[str], outputs: Mapping[str, OrderOutputs]) -> Check:
+def _orders_present(
+    name: str, expected: set[str], outputs: Mapping[str, OrderOutputs], *, allowed: Set[str] = frozenset()
+) -> Check:
     check = Check(name, compared=len(expected | outputs.keys()))
     for key in expected - outputs.keys():
         check.fail(key, "has no output")
-    for key in outputs.keys() - expected:
+    for key in outputs.keys() - expected - allowed:
         check.fail(key, "has outputs without a cause")
     return check
 
@@ -177,8 +186,8 @@ def _orders_present(name: str, expected: set[str], outputs: Mapping[str, OrderOu
 def _sequences(outputs: Outputs) -> Check:
     """Per order: consolidated sequences are 1 to n, in order, once each; enrichment's rise and are among them."""
     check = Check("sequences without gaps, duplicates or disorder")
-    check.compared = len(outputs.consolidated) + len(outputs.enriched)
-    for key, order in outputs.consolidated.items():
+    check.compared = len(outputs.consolidated) + len(outputs.parents) + len(outputs.enriched)
+    for key, order in (*outputs.consolidated.items(), *outputs.parents.items()):
         if order.sequences != list(range(1, len(order.sequences) + 1)):
             check.fail(key, f"consolidated sequences are {_shortened(order.sequences)}")
     for key, order in outputs.enriched.items():
@@ -190,8 +199,8 @@ def _sequences(outputs: Outputs) -> Check:
 
 
 def _causes(expected: Expected, outputs: Outputs) -> Check:
-    """Per order: each input that counts has its consolidated status, and no status is without one."""
-    check = Check("one consolidated status per real change", compared=len(expected.orders))
+    """Per order: each fill, bust and correction has its consolidated status, and no status is without an input."""
+    check = Check("one consolidated status per fill", compared=len(expected.orders))
     for key, order in expected.orders.items():
         seen = outputs.consolidated[key].occurred_at if key in outputs.consolidated else Counter[int]()
         missing = order.causes - seen
@@ -203,20 +212,46 @@ def _causes(expected: Expected, outputs: Outputs) -> Check:
     return check
 
 
+def _changes(outputs: Outputs) -> Check:
+    """Per order: every consolidated status shows something else than the one before, unless it has an enrichment.
+
+    A correction may leave average and quantity as they are and change a fee.
+    """
+    check = Check("one consolidated status per visible change")
+    for key, order in (*outputs.consolidated.items(), *outputs.parents.items()):
+        check.compared += 1
+        enriched = outputs.enriched[key].sequences if key in outputs.enriched else ()
+        surplus = set(order.unchanged).difference(enriched)
+        if surplus:
+            check.fail(key, f"statuses {_shortened(sorted(surplus))} show nothing new")
+    return check
+
+
 def _final_statuses(expected: Expected, outputs: Outputs) -> list[Check]:
-    checks = {
-        name: Check(f"final {name}") for name in ("code", "filled quantity", "leaves", "average price", "quantity")
-    }
+    checks = {name: Check(f"final {name}") for name in ("state", "filled quantity", "average price")}
     for key, order in expected.orders.items():
         last = outputs.consolidated[key].last if key in outputs.consolidated else None
         if last is None:
             continue
-        checks["code"].equal(key, last["status"]["code"], order.code)
-        checks["filled quantity"].equal(key, last["status"]["filledQuantity"], order.filled)
-        checks["leaves"].equal(key, last["status"]["leavesQuantity"], order.leaves)
-        checks["average price"].equal(key, last["status"]["avgPrice"], order.average_price)
-        checks["quantity"].equal(key, last["order"]["quantity"], order.quantity)
+        status = last["status"]
+        final = Final(status["code"], status["leavesQuantity"], last["order"]["quantity"])
+        checks["state"].compared += 1
+        if final not in order.finals:
+            possible = " or ".join(map(str, sorted(order.finals, key=str)))
+            checks["state"].fail(key, f"is {final}, expected {possible}")
+        checks["filled quantity"].equal(key, status["filledQuantity"], order.filled)
+        checks["average price"].equal(key, status["avgPrice"], order.average_price)
     return list(checks.values())
+
+
+def _final_parents(parents: Mapping[str, Mapping[str, int | None]], outputs: Outputs) -> Iterator[Check]:
+    for name in ("filledQuantity", "avgPrice"):
+        check = Check(f"parent's {name}")
+        for key, expected in parents.items():
+            last = outputs.parents[key].last if key in outputs.parents else None
+            if last is not None:
+                check.equal(key, last["status"][name], expected[name])
+        yield check
 
 
 def _final_enrichment(expected: Expected, outputs: Outputs) -> list[Check]:
@@ -227,8 +262,8 @@ def _final_enrichment(expected: Expected, outputs: Outputs) -> list[Check]:
         if seen is None or seen.last is None:
             continue
         checks["notional"].equal(key, seen.last["notional"], order.notional)
-        checks["total fees"].equal(key, seen.last["totalFees"], order.total_fees)
-        checks["fee increments"].equal(key, outputs.fee_increments[key], order.total_fees)
+        checks["total fees"].equal(key, seen.last["totalFees"], order.fees)
+        checks["fee increments"].equal(key, outputs.fee_increments[key], order.fees)
     return list(checks.values())
 
 

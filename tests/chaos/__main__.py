@@ -17,12 +17,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 
 from chaos_driver import Chaos, Report
-from chaos_jobs import ChainJob, Job, OrderStatusJob, ViewsJob
+from chaos_jobs import ChainJob, Job, LifecycleJob, OrderStatusJob, ViewsJob
 from chaos_processes import ForkServer
 from chaos_world import world
 
 TOOLS_DIR = Path(__file__).parents[2] / ".tools" / "kafka"
-SHARES = {"order_status": 0.4, "chain": 0.3, "views": 0.3}
+SHARES = {"order_status": 0.2, "lifecycle": 0.3, "chain": 0.25, "views": 0.25}
 KILLS_PER_BROKER_KILL = 15
 
 
@@ -68,6 +68,8 @@ def _job(name: str, kills: int, seed: int, folder: Path) -> Job:
         return ChainJob(1_000 + 200 * kills, seed, folder)
     if name == "views":
         return ViewsJob(200 + 20 * kills, seed, folder)
+    if name == "lifecycle":
+        return LifecycleJob(100 + 15 * kills, seed)
     return OrderStatusJob(300 + 40 * kills, seed)
 
 

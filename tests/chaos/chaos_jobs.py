@@ -20,7 +20,7 @@ from config.topics import HEADER_OFFSET, HEADER_PARTITION, HEADER_TOPIC, TOPICS
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
 from operators.model.dashboard import Aggregate
-from operators.model.events import ExecutionReport, OrderStatusChanged
+from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusChanged
 from operators.model.fee_tables import parse_schedule
 from operators.model.order_state import Context, Order
 from operators.model.orders import on_execution, on_status
@@ -30,6 +30,7 @@ from operators.state.reader import StoreReader
 from operators.state.store import HEADER_BYTES
 from operators.state.windows import parse_window_key
 from services.day import generate_events
+from services.histories import histories
 from services.records import encode_rows
 from services.truth_fees import FeeTable
 from services.verdict import verify
@@ -85,18 +86,31 @@ class OrderStatusJob:
     name: str = "order_status"
     command: Sequence[str] = ("run", "order_status")
     flow: str = "order_status"
-    steps: Mapping[str, int] = field(default_factory=lambda: {"join": PARTITIONS})
+    steps: Mapping[str, int] = field(default_factory=lambda: {"join": PARTITIONS, "parents": 32})
     sources: Sequence[str] = ("orders.status", "orders.executions")
     progress_topic: str = "orders.enrichment"
     environment: Mapping[str, str] = field(default_factory=dict)
     records: Sequence[Input] = ()
 
     def __post_init__(self) -> None:
-        self.records = _encoded(generate_events(self.orders, self.seed))
+        self.records = _encoded(self._events())
+
+    def _events(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        return generate_events(self.orders, self.seed)
 
     def problems(self, place: Place) -> list[str]:
         verdict = verify(place.log, codec(), FeeTable.load(FEES))
         return [*_letters(place, {}), *([] if verdict.exact else list(verdict.as_json()["differences"]))]
+
+
+@dataclass
+class LifecycleJob(OrderStatusJob):
+    """The flow `order_status`, on histories with busts, corrections, replaces, several days, parents and children."""
+
+    name: str = "lifecycle"
+
+    def _events(self) -> Iterable[tuple[str, dict[str, Any]]]:
+        return histories(self.orders, self.seed)
 
 
 @dataclass
@@ -349,6 +363,9 @@ def _encoded(events: Iterable[tuple[str, dict[str, Any]]]) -> list[Input]:
     return [(topic, row["key"].encode(), next(made[topic])) for topic, row in listed]
 
 
+_OUTPUT_TOPICS = {OrderStatusChanged: "orders.status", OrderEnriched: "orders.enrichment"}
+
+
 def _with_outputs(events: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each event, followed by what the rules of `order_status` send for it."""
     context, orders = Context(parse_schedule(FEES.read_text())), dict[str, Order | None]()
@@ -360,9 +377,10 @@ def _with_outputs(events: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tupl
             step = on_execution(order, msgspec.convert(row, ExecutionReport), context)
         orders[row["key"]] = step.order
         yield topic, row
-        for output in map(msgspec.to_builtins, step.outputs):
-            consolidated = output["eventType"] == "ORDER_STATUS_CONSOLIDATED"
-            yield ("orders.status" if consolidated else "orders.enrichment"), output
+        for output in step.outputs:
+            topic = _OUTPUT_TOPICS.get(type(output))
+            if topic is not None:
+                yield topic, msgspec.to_builtins(output)
 
 
 def _letters(place: Place, expected: Iterable[tuple[str, int, int]]) -> list[str]:

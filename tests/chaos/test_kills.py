@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from chaos_driver import Chaos
-from chaos_jobs import ChainJob, Job, OrderStatusJob, ViewsJob, store_values
+from chaos_jobs import ChainJob, Job, LifecycleJob, OrderStatusJob, ViewsJob, store_values
 from chaos_processes import ForkServer
 from chaos_world import Feeder, LogKind, World
 
@@ -21,6 +21,10 @@ pytestmark = [pytest.mark.kills, pytest.mark.timeout(400)]
 
 def order_status(_: Path) -> Job:
     return OrderStatusJob(300, seed=5)
+
+
+def lifecycle(_: Path) -> Job:
+    return LifecycleJob(150, seed=5)
 
 
 def chain(folder: Path) -> Job:
@@ -34,7 +38,8 @@ def views(folder: Path) -> Job:
 @pytest.mark.parametrize(
     ("kind", "make_job", "kills", "broker_kills"),
     [
-        ("embedded", order_status, 8, 0),
+        ("embedded", order_status, 6, 0),
+        ("embedded", lifecycle, 8, 0),
         ("embedded", chain, 8, 0),
         ("embedded", views, 6, 0),
         pytest.param("kafka", order_status, 6, 1, marks=pytest.mark.kafka),

@@ -14,7 +14,14 @@ from broker.embedded import EmbeddedLog
 from config.topics import DEAD_LETTER_TOPIC
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
-from operators.model.events import ExecutionReport, OrderStatusChanged, account_of, order_key
+from operators.model.events import (
+    ExecutionReport,
+    OrderAnomaly,
+    OrderEnriched,
+    OrderStatusChanged,
+    account_of,
+    order_key,
+)
 from operators.model.fee_tables import parse_schedule
 from operators.model.fees import FeeSchedule
 from operators.model.order_state import Context, Order
@@ -27,6 +34,11 @@ FEES = CONFIG / "fees" / "us_equities.yaml"
 TOPICS = ("orders.input", "risk.outcome", "orders.status", "orders.executions", "orders.enrichment")
 
 Event = tuple[str, dict[str, Any]]
+_TOPICS_OF = {
+    OrderStatusChanged: "orders.status",
+    OrderEnriched: "orders.enrichment",
+    OrderAnomaly: "orders.anomalies",
+}
 
 
 @pytest.fixture
@@ -95,14 +107,12 @@ def order_status() -> Callable[[Iterable[Event]], list[Event]]:
             orders[record["key"]] = step.order
             for output in step.outputs:
                 if isinstance(output, FamilyChange):
-                    key = order_key(account_of(output.key), output.parent_id)
-                    parents[key], status = on_change(parents.get(key), key, output)
+                    parent = order_key(account_of(output.key), output.parent_id)
+                    parents[parent], status = on_change(parents.get(parent), parent, output)
                     if status is not None:
                         yield "orders.status", msgspec.to_builtins(status)
-                    continue
-                row = msgspec.to_builtins(output)
-                consolidated = row["eventType"] == "ORDER_STATUS_CONSOLIDATED"
-                yield ("orders.status" if consolidated else "orders.enrichment"), row
+                else:
+                    yield _TOPICS_OF[type(output)], msgspec.to_builtins(output)
 
     return lambda events: list(outputs(events))
 

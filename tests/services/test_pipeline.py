@@ -91,7 +91,7 @@ def test_the_day_is_exact_from_decisions_to_enrichment(
     verdict = judge(truth.expected, outputs)
     assert verdict.exact, verdict.as_json()["differences"]
     assert verdict.counts["orders"] == DAY.orders
-    codes = Counter(order.code for order in truth.expected.orders.values())
+    codes = Counter(final.code for order in truth.expected.orders.values() for final in order.finals)
     assert set(codes) == {"FILLED", "CANCELED", "EXPIRED", "REJECTED"}
 
 

@@ -18,16 +18,30 @@ from services.verdict import judge
 Event = tuple[str, dict[str, Any]]
 
 VENUES = ("XNAS", "XNYS")
-REPORTS = ("NEW", "CANCELED", "EXPIRED", "REJECTED", "DONE_FOR_DAY", "PENDING_CANCEL", "REPLACED", "ORDER_STATUS")
+REPORTS = (
+    "NEW", "PENDING_NEW", "CANCELED", "EXPIRED", "REJECTED", "DONE_FOR_DAY", "PENDING_CANCEL", "PENDING_REPLACE",
+    "REPLACED", "CANCEL_REJECTED", "RESTATED", "SUSPENDED", "STOPPED", "CALCULATED", "ORDER_STATUS",
+)  # fmt: skip
+FILLS = ("TRADE", "TRADE_CANCEL", "TRADE_CORRECT")
 
 
-def status(*, code: str, sequence: int, quantity: int, source: str, at: int) -> Event:
+def status(
+    *, code: str, sequence: int, quantity: int, source: str, at: int, request: str | None, time_in_force: str | None
+) -> Event:
     return "orders.status", {
         "eventType": "ORDER_STATUS_CHANGED",
-        "version": 1,
+        "version": 2,
         "occurredAt": at,
         "key": "ACC00001|O1",
-        "order": {"id": "O1", "parentId": None, "symbol": "ABC", "side": "SELL", "quantity": quantity},
+        "order": {
+            "id": "O1",
+            "parentId": None,
+            "symbol": "ABC",
+            "side": "SELL",
+            "quantity": quantity,
+            "clOrdId": request,
+            "timeInForce": time_in_force,
+        },
         "status": {"code": code, "reason": None, "filledQuantity": 0, "leavesQuantity": None, "avgPrice": None},
         "sequence": sequence,
         "source": source,
@@ -37,23 +51,36 @@ def status(*, code: str, sequence: int, quantity: int, source: str, at: int) -> 
 
 
 def execution(
-    *, kind: str, number: int, sequence: int, quantity: int, venue: str, liquidity: str | None, at: int
+    *,
+    kind: str,
+    order_status: str,
+    number: int,
+    refers_to: int,
+    sequence: int,
+    quantity: int,
+    venue: str,
+    liquidity: str | None,
+    at: int,
+    day: int,
+    original: str | None,
 ) -> Event:
     return "orders.executions", {
         "eventType": "EXECUTION_REPORTED",
-        "version": 1,
+        "version": 2,
         "occurredAt": at,
         "key": "ACC00001|O1",
+        "origClOrdId": original,
         "venue": venue,
-        "tradeDate": 20_570,
+        "tradeDate": 20_570 + day,
         "execId": str(number),
+        "execRefId": str(refers_to) if kind in FILLS[1:] else None,
         "execType": kind,
-        "ordStatus": "NEW",
+        "ordStatus": order_status,
         "symbol": "ABC",
         "side": "SELL",
         "orderQuantity": 100,
-        "lastQuantity": quantity if kind == "TRADE" else 0,
-        "lastPrice": 99_990_000 + number if kind == "TRADE" else None,
+        "lastQuantity": quantity if kind in FILLS else 0,
+        "lastPrice": 99_990_000 + number if kind in FILLS else None,
         "liquidity": liquidity,
         "cumQuantity": 0,
         "leavesQuantity": 0,
@@ -69,16 +96,22 @@ STATUSES = st.builds(
     quantity=st.sampled_from([80, 100, 120]),
     source=st.sampled_from(["engine-1", "engine-2"]),
     at=st.integers(1, 5),
+    request=st.sampled_from([None, "C1", "C2"]),
+    time_in_force=st.sampled_from([None, "DAY", "GOOD_TILL_CANCEL"]),
 )
 EXECUTIONS = st.builds(
     execution,
-    kind=st.sampled_from(["TRADE"] * 6 + list(REPORTS)),
-    number=st.integers(1, 6),
+    kind=st.sampled_from(["TRADE"] * 9 + ["TRADE_CANCEL"] * 3 + ["TRADE_CORRECT"] * 3 + list(REPORTS)),
+    order_status=st.sampled_from(["NEW", "REJECTED", "PENDING_CANCEL", "PENDING_REPLACE", "SUSPENDED", "FILLED"]),
+    number=st.integers(1, 8),
+    refers_to=st.integers(1, 8),
     sequence=st.integers(0, 15),
     quantity=st.integers(1, 60),
     venue=st.sampled_from(VENUES),
     liquidity=st.sampled_from([None, "ADDED", "REMOVED", "ROUTED", "AUCTION"]),
     at=st.integers(1, 5),
+    day=st.sampled_from([0, 0, 0, 1]),
+    original=st.sampled_from([None, "C1"]),
 )
 
 

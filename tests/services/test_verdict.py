@@ -57,7 +57,8 @@ def test_a_correct_flow_is_exact_in_any_interleaving_of_its_inputs(
     assert verdict.exact, verdict.as_json()
     assert verdict.counts["orders"] == 400
     assert verdict.counts["duplicate_inputs"] > 0
-    assert all(check.compared for check in verdict.checks)
+    # Only histories have parents.
+    assert all(check.compared for check in verdict.checks if "parent" not in check.name)
 
 
 def _lost(outputs: list[Event]) -> None:
