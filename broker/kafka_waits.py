@@ -108,8 +108,8 @@ class SameAgain(logging.Filter):
 class Errand:
     """A thread that makes the calls of one client which may never return, so that its owner can give them up.
 
-    librdkafka was seen to wait for ever in `send_offsets_to_transaction`, whatever time it was given, after its broker
-    had been restarted. The thread of a call that was given up stays behind and dies with the process.
+    librdkafka may wait for ever in `send_offsets_to_transaction`, whatever time it is given, when the coordinator of
+    the group is away for some milliseconds. The thread of a call that was given up stays and dies with the process.
     """
 
     def __init__(self) -> None:

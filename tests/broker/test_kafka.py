@@ -84,6 +84,17 @@ def own_broker(tmp_path: Path, kafka_tools_dir: Path) -> Iterator[Broker]:
     broker.kill()
 
 
+def test_the_first_commit_of_a_cluster_that_never_had_a_group_returns(own_broker: Broker) -> None:
+    log, topic = KafkaLog(own_broker.bootstrap, deadline_s=30.0), "first"
+    partition = TopicPartition(topic, 0)
+    with closing(log.admin()) as admin, closing(log.transaction("id", "group")) as transaction:
+        admin.create_topics([TopicSpec(topic, 1)])
+        transaction.begin()
+        transaction.send(topic, b"k", b"v")
+        transaction.commit({partition: 1})
+        assert admin.committed("group", [partition]) == {partition: 1}
+
+
 def read_at_least(reader: object, count: int) -> list[bytes | None]:
     found: list[Record] = []
     for _ in range(120):
