@@ -4,12 +4,17 @@ import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from broker.embedded import EmbeddedLog
 from broker.server.server import missing_programs, start
 
 TOOLS_DIR = Path(__file__).parents[1] / ".tools" / "kafka"
+
+# How long an example takes says something about the machine, not about the product.
+hypothesis.settings.register_profile("orderflow", deadline=None)
+hypothesis.settings.load_profile("orderflow")
 
 
 @pytest.fixture
