@@ -25,9 +25,17 @@ def filled(run, start, write_events, monkeypatch, tmp_path):
 
 @pytest.fixture
 def fills():
-    """What traded, each execution once."""
-    trades = [record for topic, record in generate_events(ORDERS, 1) if record.get("execType") == "TRADE"]
-    return list({(trade["key"], trade["venue"], trade["execId"]): trade for trade in trades}.values())
+    """What traded and still stands, each execution once and as corrected."""
+    standing = {}
+    for _, record in generate_events(ORDERS, 1):
+        match record.get("execType"):
+            case "TRADE":
+                standing.setdefault((record["key"], record["venue"], record["execId"]), record)
+            case "TRADE_CANCEL":
+                del standing[record["key"], record["venue"], record["execRefId"]]
+            case "TRADE_CORRECT":
+                standing[record["key"], record["venue"], record["execRefId"]] = record
+    return list(standing.values())
 
 
 def lines(result):
@@ -46,7 +54,8 @@ def test_positions_add_up_to_the_fills_with_money_as_decimals(filled, run, fills
 
 
 def test_a_timeline_lists_every_event_of_the_order_in_order(filled, run, fills):
-    key = fills[0]["key"]
+    amended = {record["key"] for _, record in generate_events(ORDERS, 1) if record.get("execRefId")}
+    key = next(fill["key"] for fill in fills if fill["key"] not in amended)
     rows = lines(run("query", "timeline", key, "--format", "json"))
     assert sorted(row["index"] for row in rows) == list(range(len(rows)))
     assert [row["occurredAt"] for row in rows] == sorted(row["occurredAt"] for row in rows)
