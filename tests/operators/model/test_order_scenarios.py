@@ -532,6 +532,17 @@ def test_a_split_is_enriched_as_a_change_of_quantity_without_a_price() -> None:
     assert (bust.last_quantity, bust.notional, bust.replaced_price) == (-40, 300 * MICROS, 5 * MICROS)
 
 
+@pytest.mark.parametrize(("reported", "expected"), [(None, 5 * MICROS), (6 * MICROS, 6 * MICROS)])
+def test_a_split_divides_the_limit_price_unless_the_venue_reports_the_new_one(
+    reported: int | None, expected: int
+) -> None:
+    split = vm("RESTATED", "NEW", 200, 0, 200, trade_date=DAY2, restatement_reason="GT_CORPORATE_ACTION")
+    split = msgspec.structs.replace(split, price=reported)
+    order = play([es("NEW", time_in_force="GOOD_TILL_CANCEL", limit_price=10 * MICROS), split])[-1].order
+    assert order is not None
+    assert order.limit_price == expected
+
+
 def test_a_trade_from_before_a_split_that_comes_late_counts_as_if_it_had_been_there() -> None:
     split = vm("RESTATED", "NEW", 200, 0, 200, trade_date=DAY2, restatement_reason="GT_CORPORATE_ACTION")
     late = trade("PARTIALLY_FILLED", 100, 10, 90, 10, 10, trade_date=DAY1)
