@@ -551,6 +551,16 @@ def test_a_trade_from_before_a_split_that_comes_late_counts_as_if_it_had_been_th
     assert (order.filled, order.notional) == (20, 100 * MICROS)
 
 
+def test_an_order_first_heard_of_by_a_cancel_reject_takes_its_terms_from_the_next_message() -> None:
+    """A cancel reject has no OrderQty(38)."""
+    reject = vm("CANCEL_REJECTED", "REJECTED", 0, 0, 0, reject_reason="UNKNOWN_ORDER")
+    steps = play([reject, trade("PARTIALLY_FILLED", 100, 20, 80, 20, 10), es("NEW", 120)])
+    assert [seen(step.order) for step in steps[1:]] == [
+        ("PARTIALLY_FILLED", 20, 80, 10, 100), ("PARTIALLY_FILLED", 20, 100, 10, 120),
+    ]  # fmt: skip
+    assert kinds(steps) == ["UNKNOWN_ORDER"]
+
+
 def test_cum_quantity_that_falls_without_a_bust_is_told() -> None:
     backwards = trade("PARTIALLY_FILLED", 100, 10, 90, 10, 10)
     assert kinds(play([*(message for message, _ in PART), backwards])) == ["CUM_BACKWARDS", "CUM_MISMATCH"]
