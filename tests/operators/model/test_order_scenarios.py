@@ -132,6 +132,12 @@ SCENARIOS: dict[str, list[Line]] = {
         (vm("REJECTED", "REJECTED", 100, 0, 0), ("REJECTED", 0, 0, None, 100)),
         (es("REJECTED"), ...),
     ],
+    "A.1.c2 acknowledged by the venue before the engine says so": [
+        (es("PENDING_NEW"), ("PENDING_NEW", 0, 100, None, 100)),
+        (vm("PENDING_NEW", "PENDING_NEW", 100, 0, 100), ...),
+        (vm("NEW", "NEW", 100, 0, 100), ("NEW", 0, 100, None, 100)),
+        (es("NEW"), ...),
+    ],
     "A.1.d rejected after it was accepted": [*NEW, (es("REJECTED"), ("REJECTED", 0, 0, None, 100))],
     "A.1.e acknowledged, then suspended, released and filled": [
         *NEW,
