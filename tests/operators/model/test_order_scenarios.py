@@ -409,6 +409,19 @@ SCENARIOS: dict[str, list[Line]] = {
         (trade("PARTIALLY_FILLED", 100, 50, 50, 30, 20, exec_id="E2"), ("PARTIALLY_FILLED", 50, 50, 16, 100)),
         (trade("PARTIALLY_FILLED", 100, 50, 50, 30, 20, exec_id="E2"), ...),
     ],
+    "an ExecID used again, and the bust of the first one": [
+        *PART,
+        (trade("PARTIALLY_FILLED", 100, 50, 50, 30, 20, exec_id="E2"), ("PARTIALLY_FILLED", 50, 50, 16, 100)),
+        (vm("TRADE_CANCEL", "PARTIALLY_FILLED", 100, 30, 70, 20, 10, exec_ref_id="E2"),
+         ("PARTIALLY_FILLED", 30, 70, 20, 100)),
+    ],
+    "an ExecID used again on the next day, and the bust of the first one": [
+        *GT,
+        (trade("PARTIALLY_FILLED", 100, 50, 50, 30, 20, exec_id="E2", trade_date=DAY2),
+         ("PARTIALLY_FILLED", 50, 50, 16, 100)),
+        (vm("TRADE_CANCEL", "PARTIALLY_FILLED", 100, 30, 70, 20, 10, exec_ref_id="E2", trade_date=DAY2),
+         ("PARTIALLY_FILLED", 30, 70, 20, 100)),
+    ],
     "rejected with fills": [
         *PART,
         (es("REJECTED"), ("PARTIALLY_FILLED", 20, 0, 10, 100)),
@@ -429,6 +442,7 @@ ANOMALIES = {
     "L.2 a duplicate ClOrdID is rejected, the order is not": ["REQUEST_REJECTED"],
     "L.3 a trade told again": ["DUPLICATE"],
     "an ExecID used again after a restart": ["EXEC_ID_REUSED", "DUPLICATE"],
+    "an ExecID used again, and the bust of the first one": ["EXEC_ID_REUSED"],
 }
 
 
