@@ -10,7 +10,7 @@
 | a bust that reopens | leaves × reserve price again, for leaves grew |
 | an order of a parent that risk knows | nothing: the parent holds the reservation, and its statuses convert the fills |
 
-The reserve price is the limit price, else the stop price, else the reference price at approval. A status that tells the
+The reserve price is the limit price, else the reference price at approval or a higher stop price. A status that tells the
 limit price in force confirms a replace exactly. Where it tells none, terms are told apart by their quantity alone, and
 of several prices the dearest stays reserved.
 
