@@ -19,7 +19,7 @@ flagged as a parent is not counted as anybody's child.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -34,7 +34,8 @@ from operators.model.events import (
 from operators.model.lifecycle import Voice, consolidated_code, is_inactive
 from operators.model.money import fitting
 
-SOURCE = "parent-aggregator"
+PARENT_SOURCE: Final = "parent-aggregator"
+"""Who speaks for parents in consolidated statuses."""
 
 
 class Share(NamedTuple):
@@ -185,7 +186,7 @@ def _consolidated(parent: Parent, key: str, change: FamilyChange) -> OrderStatus
         occurred_at=change.occurred_at,
         key=key,
         sequence=parent.sequence,
-        source=SOURCE,
+        source=PARENT_SOURCE,
         order=OrderSummary(
             id=order_of(key),
             symbol=parent.symbol,

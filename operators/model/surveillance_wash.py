@@ -99,9 +99,7 @@ def _fill(milestone: Milestone) -> Fill | None:
     if milestone.price is None or milestone.side is None:
         return None
     sign = side_sign(milestone.side)
-    return Fill(
-        milestone.occurred_at, sign, milestone.price, milestone.quantity, milestone.key, milestone.exec_id
-    )
+    return Fill(milestone.occurred_at, sign, milestone.price, milestone.quantity, milestone.key, milestone.exec_id)
 
 
 def on_time(state: WashWatch, *, limits: WashLimits, event_time_ms: int) -> WashJudged:
