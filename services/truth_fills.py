@@ -104,12 +104,18 @@ class Executions:
         self._by_id.setdefault(_identity(record), []).append(fill)
 
     def _target(self, record: Mapping[str, Any]) -> Live | None:
-        """The fill meant: of the same trade date if there is one, else of the latest; of several the last."""
+        """The fill meant: of the same trade date if there is one, else of the latest; of several the last.
+
+        A bust means one of its quantity and price before any other of that id.
+        """
         wanted = _identity(record)._replace(exec_id=record["execRefId"])
-        if wanted in self._by_id:
-            return self._by_id[wanted][-1]
-        others = [name for name in self._by_id if (name.place, name.exec_id) == (wanted.place, wanted.exec_id)]
-        return self._by_id[max(others, key=lambda name: name.trade_date)][-1] if others else None
+        names = [name for name in self._by_id if (name.place, name.exec_id) == (wanted.place, wanted.exec_id)]
+        names.sort(key=lambda name: (name == wanted, name.trade_date))
+        fills = [fill for name in names for fill in self._by_id[name]]
+        if record["execType"] == "TRADE_CANCEL":
+            terms = record["lastQuantity"], record["lastPrice"]
+            fills = [fill for fill in fills if (fill.quantity, fill.price) == terms] or fills
+        return fills[-1] if fills else None
 
 
 def _identity(record: Mapping[str, Any]) -> Identity:

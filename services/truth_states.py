@@ -157,7 +157,7 @@ def _final(state: _State, filled: int, *, traded: bool) -> Final:
         shown += [word for word in (state.engine_pending, state.venue_pending) if word is not None]
     if filled > 0:
         shown.append("FILLED" if filled >= quantity else "PARTIALLY_FILLED")
-    code = max(shown, key=lambda word: (_RANKS[word], word in DEAD), default=unsaid)
+    code = max(shown, key=lambda word: (_RANKS[word], word in DEAD, word == "NEW"), default=unsaid)
     still_working = state.time_in_force in GOOD_TILL
     closed = dead or code == "CALCULATED" or (code == "DONE_FOR_DAY" and not still_working)
     return Final(code, 0 if closed else max(quantity - filled, 0), quantity)

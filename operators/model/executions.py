@@ -178,15 +178,20 @@ def _split(trades: Iterable[Live], split: Split) -> None:
 
 
 def named_by(trades: Iterable[Live], entry: Execution) -> Live | None:
-    """The trade that a bust or correction names at its venue and session: of its date, else of the latest; the last."""
-    best: tuple[bool, int, int, Live] | None = None
+    """The trade that a bust or correction names at its venue and session: of its date, else of the latest; the last.
+
+    Where the venue used the ExecID again, a bust means the trade of its quantity and price before any other.
+    """
+    best: tuple[tuple[bool, bool, int, int], Live] | None = None
     for number, trade in enumerate(trades):
+        terms = trade.version.quantity, trade.version.price
+        same_terms = entry.kind == ExecType.TRADE_CANCEL and terms == (entry.quantity, entry.price)
         for name in trade.names:
             if (name.exec_id, name.venue, name.session) == (entry.ref, entry.venue, entry.session):
-                found = name.trade_date == entry.trade_date, name.trade_date, number, trade
-                if best is None or found[:3] >= best[:3]:
-                    best = found
-    return best[3] if best else None
+                rank = same_terms, name.trade_date == entry.trade_date, name.trade_date, number
+                if best is None or rank >= best[0]:
+                    best = rank, trade
+    return best[1] if best else None
 
 
 class Settled(NamedTuple):

@@ -10,9 +10,9 @@
 | a bust that reopens | leaves × reserve price again, for leaves grew |
 | an order of a parent that risk knows | nothing: the parent holds the reservation, and its statuses convert the fills |
 
-The reserve price is the limit price, else the stop price, else the reference price at approval. A status that tells the
-limit price in force confirms a replace exactly. Where it tells none, terms are told apart by their quantity alone, and
-of several prices the dearest stays reserved.
+The reserve price is the limit price, else the reference price at approval or a higher stop price. A status that tells
+the limit price in force confirms a replace exactly. Where it tells none, terms are told apart by their quantity alone,
+and of several prices the dearest stays reserved.
 
 Fills are valued at filled quantity × AvgPx; what they do is in `risk_position`. Statuses are absolute: each is used
 once, by its source and sequence, and leaves out nothing if one before it never came. Once the aggregator of parents has
@@ -30,13 +30,11 @@ from operators.model.events import OrderStatusChanged, OrdStatus, order_of
 from operators.model.limits import Tables, scopes_of
 from operators.model.limits_in_force import LimitsInForce
 from operators.model.money import fitting
+from operators.model.parents import PARENT_SOURCE
 from operators.model.positions import side_sign
 from operators.model.risk_book import Book
 from operators.model.risk_position import DAY_MICROS, with_execution, with_fill, with_mark, with_symbol
 from operators.model.risk_state import CLOSED_KEPT, RESTING_TOGETHER, Closed, OrderRisk, Resting, SymbolRisk, Terms
-
-PARENT_SOURCE: Final = "parent-aggregator"
-"""Who speaks for parents in consolidated statuses."""
 
 _ENDED: Final = frozenset({OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.EXPIRED, OrdStatus.REJECTED})
 _PAUSED: Final = frozenset({OrdStatus.DONE_FOR_DAY, OrdStatus.CALCULATED})

@@ -18,8 +18,9 @@ may have a *pending request* besides. The live fills are the third witness, and 
 | 2 | NEW, PENDING_NEW | it is the state of a voice | quantity - filled |
 | 1 | ACCEPTED_FOR_BIDDING | it is the state of a voice | quantity - filled |
 
-The highest rank shows (FIX 4.4 volume 4, ExecutionReport); in a tie a dead state, then the engine's word. A voice that
-says FILLED or PARTIALLY_FILLED is ahead of the fills and counts as NEW, and so does REPLACED, which is an event.
+The highest rank shows (FIX 4.4 volume 4, ExecutionReport); in a tie a dead state, then NEW, for an order that one voice
+calls accepted waits no longer, then the engine's word. A voice that says FILLED or PARTIALLY_FILLED is ahead of the
+fills and counts as NEW, and so does REPLACED, which is an event.
 """
 
 from __future__ import annotations
@@ -127,7 +128,10 @@ def consolidated_code(engine: Voice, venue: Voice, *, filled: int, quantity: int
         code = OrdStatus.FILLED if whole else OrdStatus.PARTIALLY_FILLED
         rank = FILLED_PRECEDENCE if whole else PARTIALLY_FILLED_PRECEDENCE
     for reported in holding:
-        if reported is not None and REPORTED_PRECEDENCE[reported] > rank:
+        if reported is None:
+            continue
+        accepted = (code, reported) == (OrdStatus.PENDING_NEW, OrdStatus.NEW)
+        if REPORTED_PRECEDENCE[reported] > rank or accepted:
             code, rank = reported, REPORTED_PRECEDENCE[reported]
     return code
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from operators.model.limits import Levels, Restriction, RiskControl, SelfTrade, Severity, TradingState
+from operators.model.limits import Restriction, RiskControl, SelfTrade, Severity, TradingState
 
 NO_LIMITS: Final = "NONE"
 """The limits version of a decision for which there was no control at all."""
@@ -274,4 +274,3 @@ def _self_trade(found: Found) -> tuple[SelfTrade, str] | None:
 
 _STATES: Final = frozenset(state.value for state in TradingState)
 _MODES: Final = frozenset(mode.value for mode in SelfTrade)
-WARN_FIELDS: Final = Levels.__struct_fields__

@@ -35,11 +35,9 @@ import msgspec
 from msgspec.structs import replace
 
 from operators.model.events import EventType, ExecType, ExecutionReport, OrderEnriched, OrderStatusChanged, OrdStatus
+from operators.model.parents import PARENT_SOURCE
 
 OrderEvent = OrderStatusChanged | ExecutionReport | OrderEnriched
-
-PARENT_SOURCE: Final = "parent-aggregator"
-"""Who tells the consolidated statuses of orders that are worked through children."""
 
 
 class MilestoneKind(StrEnum):

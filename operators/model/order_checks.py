@@ -53,6 +53,8 @@ def checked_execution(event: ExecutionReport) -> ExecType:
 
 
 def _check_execution(event: ExecutionReport, kind: ExecType) -> None:
+    for name, text in (("execId", event.exec_id), ("venue", event.venue), ("symbol", event.symbol)):
+        _check(bool(text), f"{kind} without {name}:", repr(text))
     if kind is not ExecType.TRADE:
         _check(bool(event.exec_ref_id), f"{kind} without execRefId:", event.exec_ref_id)
     if kind is not ExecType.TRADE_CANCEL:

@@ -178,7 +178,7 @@ class ExecutionColumns(NamedTuple):
             market=MarketColumns.read(batch),
             sequence=integers(batch.column("sequence")),
             source=numbers_by_word(batch.column("source"), source_id, null=0),
-            readable=ids_valid & _short(key, symbol, venue, exec_id, *others),
+            readable=ids_valid & _short(key, symbol, venue, exec_id, *others) & _given(symbol, venue, exec_id),
         )
 
     def take(self, events: Ints) -> ExecutionColumns:
@@ -234,6 +234,14 @@ def _true(column: Array) -> Flags:
         return np.zeros(len(column), np.bool_)
     true: Flags = pc.fill_null(column, False).to_numpy(zero_copy_only=False)
     return true
+
+
+def _given(*columns: Array) -> Flags:
+    """Whether no text of an event is empty."""
+    result = np.ones(len(columns[0]), np.bool_)
+    for column in columns:
+        result &= byte_lengths(column) > 0
+    return result
 
 
 def _short(*columns: Array) -> Flags:

@@ -148,7 +148,7 @@ def on_split(
     after = msgspec.structs.replace(
         _logged(order, entry),
         quantity=max(event.order_quantity, filled, event.cum_quantity),
-        limit_price=order.limit_price if event.price is None else event.price,
+        limit_price=_per_unit(order.limit_price, split) if event.price is None else event.price,
         arrival_price=_per_unit(order.arrival_price, split),
         decision_price=_per_unit(order.decision_price, split),
         filled=filled,
@@ -248,5 +248,5 @@ def _overfill(order: Order) -> list[Noted]:
 
 
 def _per_unit(price: int | None, split: Split) -> int | None:
-    """A price per unit after the split, rounded down; one that would vanish is no benchmark any more."""
+    """A price per unit after the split, rounded down; one that would vanish is none any more."""
     return None if price is None else price * split.old // split.new or None

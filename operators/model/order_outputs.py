@@ -231,12 +231,14 @@ def _share(order: Order) -> Share:
         return Share(filled=order.filled, notional=order.notional)
     if not order.parent_id:
         return _NO_SHARE
-    ended = {voice.code for voice in (order.engine, order.at_venue) if voice.dead}
+    # One that late fills have completed is filled, whoever ended it before.
+    dead = order.dead and not 0 < order.filled >= order.quantity
+    ended = {voice.code for voice in (order.engine, order.at_venue) if dead and voice.dead}
     rejected, expired = ended == {OrdStatus.REJECTED}, ended == {OrdStatus.EXPIRED}
     return Share(
         children=1,
         open=int(not order.closed),
-        canceled=int(order.dead and not rejected and not expired),
+        canceled=int(dead and not rejected and not expired),
         expired=int(expired),
         rejected=int(rejected),
         quantity=order.filled if order.dead else order.quantity,

@@ -8,7 +8,7 @@ hands everything else to the functions here.
 | state | its voice, see `lifecycle` | the other voice; the answer to a request ends it for both |
 | filled, average price | never | live executions alone, see `executions` |
 | quantity, limit price, time in force | any but a pending one, or one under a ClOrdID that a venue replaced since | \
-REPLACED, RESTATED, and the first message of an order that is not known yet |
+REPLACED, RESTATED, and the first message of an order that is not known yet (a cancel reject has no OrderQty) |
 | symbol, side, parent | always | the first message of an order that is not known yet |
 | venue | where named | where not known yet |
 | arrival price, decision price, market at acceptance | the first that is known, for good | a split only |
@@ -143,6 +143,8 @@ def on_execution(
         return told(before, cause, [noted], context, [])
     anomalies += _backwards(event, kind, last, late=late)
     known = _on_day(_seen_execution(before, event, kind, last), event.trade_date)
+    if known.quantity == 0 and known.statuses_seen is None and _reports_quantities(event, kind):
+        known = _with_terms(known, event.order_quantity, event.price, event.time_in_force)
     if kind in EXECUTION_TYPES:
         return on_execution_entry(before, known, event, cause, anomalies, context, recall, late=late)
     return _on_report(before, known, event, kind, cause, anomalies, context, last)

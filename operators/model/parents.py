@@ -9,8 +9,8 @@ children it has, and one change costs the same for the first child as for the te
 | avgPrice | exact sum of notional / filledQuantity, rounded down |
 | quantity | what the engine says; if nothing, the sum over the children, a dead one with its fills |
 | code, if the engine speaks of the parent | by precedence of the engine's word and the fills, as of any order |
-| code, if it says nothing | FILLED when filled >= quantity; else PARTIALLY_FILLED when filled > 0; else, when every \
-child is dead, EXPIRED or REJECTED if all are, else CANCELED; else NEW |
+| code, if it says nothing | when every child is dead, EXPIRED or REJECTED if all are, else CANCELED; PARTIALLY_FILLED \
+for REJECTED with fills; else FILLED when filled >= quantity, PARTIALLY_FILLED when filled > 0, NEW |
 | leavesQuantity | quantity - filled; 0 when the engine says that it is over, or every child is dead |
 
 A child's reject is its own: the parent has less to work with, and lives on. There is one level: an order that is
@@ -19,7 +19,7 @@ flagged as a parent is not counted as anybody's child.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -34,7 +34,8 @@ from operators.model.events import (
 from operators.model.lifecycle import Voice, consolidated_code, is_inactive
 from operators.model.money import fitting
 
-SOURCE = "parent-aggregator"
+PARENT_SOURCE: Final = "parent-aggregator"
+"""Who speaks for parents in consolidated statuses."""
 
 
 class Share(NamedTuple):
@@ -115,7 +116,7 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def dead_children(self) -> int:
-        """Children that were canceled, expired or rejected."""
+        """Children that were canceled, expired or rejected before they were filled."""
         return self.sums.canceled + self.sums.expired + self.sums.rejected
 
     @property
@@ -129,13 +130,12 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True):
         sums = self.sums
         if self.engine != Voice():
             return consolidated_code(self.engine, Voice(), filled=sums.filled, quantity=self.quantity)
+        if sums.children and self.dead_children == sums.children:
+            if sums.rejected == sums.children:
+                return OrdStatus.PARTIALLY_FILLED if sums.filled > 0 else OrdStatus.REJECTED
+            return OrdStatus.EXPIRED if sums.expired == sums.children else OrdStatus.CANCELED
         if sums.filled > 0:
             return OrdStatus.FILLED if sums.filled >= self.quantity else OrdStatus.PARTIALLY_FILLED
-        if sums.children and self.dead_children == sums.children:
-            for code, count in ((OrdStatus.EXPIRED, sums.expired), (OrdStatus.REJECTED, sums.rejected)):
-                if count == sums.children:
-                    return code
-            return OrdStatus.CANCELED
         return OrdStatus.NEW if sums.children else None
 
     @property
@@ -186,7 +186,7 @@ def _consolidated(parent: Parent, key: str, change: FamilyChange) -> OrderStatus
         occurred_at=change.occurred_at,
         key=key,
         sequence=parent.sequence,
-        source=SOURCE,
+        source=PARENT_SOURCE,
         order=OrderSummary(
             id=order_of(key),
             symbol=parent.symbol,

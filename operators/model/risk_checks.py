@@ -12,7 +12,7 @@
 | RESTRICTED | new, replace | a scope is on the restricted list for the side, on this UTC day |
 | MAX_ORDER_QUANTITY | new, replace | quantity above the limit |
 | MAX_ORDER_NOTIONAL | new, replace | quantity × price above the limit |
-| REFERENCE_MISSING, REFERENCE_STALE | MARKET, LIMIT | none, or older than allowed |
+| REFERENCE_MISSING, REFERENCE_STALE | MARKET, LIMIT, STOP | none, or older than allowed |
 | PRICE_COLLAR | LIMIT, STOP_LIMIT | a buy above, a sell below the reference or stop price by more than the collar |
 | PRICE_COLLAR_AWAY | LIMIT, STOP_LIMIT | a buy below, a sell above it by more than that collar |
 | POSSIBLE_RESEND | PossResend | the ClOrdID is known: no new request, and no other check is made |
@@ -26,7 +26,8 @@ The checks of what the account has are in `risk_account_checks`, those of short 
 prevention in `risk_self_trade`. HARD breaches reject; a WARN breach stands in the outcome and rejects nothing.
 
 Cancels pass: nothing may keep an order from being withdrawn. A MARKET order is valued at the reference price, a STOP at
-its stop price. A request only lowers a position if, with all that is open on its side, it cannot exceed it.
+that or its stop price, whichever is higher. A request only lowers a position if, with all that is open on its side, it
+cannot exceed it.
 In a breach, amounts and prices are in the currency, quantities in units, ages and windows in milliseconds.
 
 Sources: SEC rule 15c3-5(c)(1) and (2); EU 2017/589 (RTS 6) articles 12 and 15; FIX OrdType(40), Side(54),
@@ -134,7 +135,7 @@ def _notional(request: Request) -> Iterator[Breach]:
 
 def _reference(request: Request) -> Iterator[Breach]:
     intent, symbol = request.intent, request.symbol
-    if symbol is None or intent.order_type in NEEDS_STOP:
+    if symbol is None or intent.order_type == "STOP_LIMIT":
         return
     if symbol.reference_price is None or symbol.reference_price <= 0:
         yield Breach(check="REFERENCE_MISSING", scope=request.symbol_scope)

@@ -82,13 +82,18 @@ class Request(NamedTuple):
 
     @property
     def price(self) -> int | None:
-        """What a unit is valued at: limit price, stop price or reference by type; None if that is not there."""
+        """What a unit is valued at: limit price, else the reference or a higher stop price; None if that is not there.
+
+        A STOP order becomes a MARKET order: with a stop price that the market has passed it trades at once, at the
+        market's price and not at its own.
+        """
         intent = self.intent
         if intent.order_type in NEEDS_LIMIT:
             return intent.limit_price
-        if intent.order_type in NEEDS_STOP:
-            return intent.stop_price
-        return self.symbol.reference_price if self.symbol else None
+        reference = self.symbol.reference_price if self.symbol else None
+        if intent.order_type not in NEEDS_STOP:
+            return reference
+        return None if intent.stop_price is None else max(intent.stop_price, reference or 0)
 
     @property
     def terms(self) -> Terms:

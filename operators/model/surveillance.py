@@ -33,6 +33,7 @@ import msgspec
 from msgspec.structs import replace
 
 from operators.model.alerts import AlertKind, AlertScope, OrderAlert, cleared, raised
+from operators.model.lifecycle import GOOD_TILL
 from operators.model.milestones import Milestone, MilestoneKind
 from operators.model.money import to_decimal
 
@@ -40,7 +41,6 @@ _K = MilestoneKind
 _ENDS: Final = frozenset({_K.FILLED, _K.CANCELED, _K.REJECTED, _K.EXPIRED, _K.DONE})
 _FILLS: Final = frozenset({_K.TRADED, _K.CORRECTED})
 _ANSWERS: Final = frozenset({_K.ACKNOWLEDGED, _K.TRADED}) | _ENDS
-_GOOD_TILL: Final = frozenset({"GOOD_TILL_CANCEL", "GOOD_TILL_DATE"})
 _BASIS_POINTS: Final = 10_000
 _MICROS: Final = 1_000
 _MICROS_PER_S: Final = 1_000_000
@@ -190,7 +190,7 @@ class _Watch:
         state = replace(
             self._state,
             last_event_at=max(self._state.last_event_at, milestone.occurred_at),
-            good_till=self._state.good_till or milestone.time_in_force in _GOOD_TILL,
+            good_till=self._state.good_till or milestone.time_in_force in GOOD_TILL,
             correlation_id=milestone.correlation_id or self._state.correlation_id,
         )
         if milestone.kind == _K.PLACED and state.placed_at is None:

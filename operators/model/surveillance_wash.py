@@ -7,6 +7,7 @@
 | same episode | every match at most `quiet` after the last one |
 | cleared | when event time has passed the last match by `quiet` |
 | busted fills | match nothing from then on |
+| corrected fills | match by their corrected price and quantity, from then on |
 
 Both sides of one account are no match: a market maker's account trades both ways all day, and an account cannot trade
 with itself where self-trade prevention is on. Accounts whose owner is not known are not looked at. Whether the two
@@ -76,19 +77,15 @@ def on_fill(
     """Takes in one fill or bust of the owner."""
     judged = on_time(state or WashWatch(), limits=limits, event_time_ms=event_time_ms)
     before, alerts = judged
-    if milestone.kind == MilestoneKind.BUSTED:
-        left = tuple(f for f in before.fills if (f.key, f.exec_id) != (milestone.key, milestone.exec_ref_id))
-        return WashJudged(replace(before, fills=left), alerts)
-    if milestone.kind != MilestoneKind.TRADED or milestone.price is None or milestone.side is None:
+    fill = _fill(milestone)
+    if milestone.kind in (MilestoneKind.BUSTED, MilestoneKind.CORRECTED):
+        named = next((f for f in before.fills if (f.key, f.exec_id) == (milestone.key, milestone.exec_ref_id)), None)
+        before = replace(before, fills=tuple(each for each in before.fills if each is not named))
+        if milestone.kind == MilestoneKind.BUSTED or named is None or fill is None:
+            return WashJudged(before, alerts)
+        fill = replace(fill, at=named.at, quantity=named.quantity + milestone.quantity)
+    elif milestone.kind != MilestoneKind.TRADED or fill is None:
         return judged
-    fill = Fill(
-        milestone.occurred_at,
-        side_sign(milestone.side),
-        milestone.price,
-        milestone.quantity,
-        milestone.key,
-        milestone.exec_id,
-    )
     matches = [other for other in before.fills if _match(fill, other, limits.window_ms * _MICROS)]
     if matches:
         before, told = _matched(before, fill, matches, milestone, limits, source)
@@ -96,6 +93,13 @@ def on_fill(
     latest = max(before.last_fill_at, fill.at)
     kept = [other for other in (*before.fills, fill) if other.at >= latest - limits.window_ms * _MICROS]
     return WashJudged(replace(before, fills=tuple(kept[-FILLS_KEPT:]), last_fill_at=latest), alerts)
+
+
+def _fill(milestone: Milestone) -> Fill | None:
+    if milestone.price is None or milestone.side is None:
+        return None
+    sign = side_sign(milestone.side)
+    return Fill(milestone.occurred_at, sign, milestone.price, milestone.quantity, milestone.key, milestone.exec_id)
 
 
 def on_time(state: WashWatch, *, limits: WashLimits, event_time_ms: int) -> WashJudged:

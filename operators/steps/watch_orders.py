@@ -20,7 +20,7 @@ from operators.registry import Build, Operator, scalar
 from operators.stream.keys import RECORD_KEY
 from operators.stream.step import FOREVER, Context, Output, Result
 
-_OWNED: Final = frozenset({MilestoneKind.TRADED, MilestoneKind.BUSTED})
+_OWNED: Final = frozenset({MilestoneKind.TRADED, MilestoneKind.BUSTED, MilestoneKind.CORRECTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

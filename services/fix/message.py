@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 SOH: Final = b"\x01"
-SEPARATORS: Final = (SOH, b"|", b";", b"^A")
 
 DATA_OF_LENGTH: Final[Mapping[bytes, bytes]] = {
     b"90": b"91",  # SecureData

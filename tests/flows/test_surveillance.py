@@ -48,7 +48,8 @@ def told(alerts: Iterable[OrderAlert]) -> list[tuple[str, str, str, str]]:
 
 
 def fill(at_s: float, key: str, side: str, price: int = 100, **fields: Any) -> Milestone:
-    return happened("TRADED", at_s, key, side=side, price=price, quantity=5, exec_id=f"{key}-{at_s}", **fields)
+    values: dict[str, Any] = {"kind": "TRADED", "quantity": 5, "exec_id": f"{key}-{at_s}"} | fields
+    return happened(values.pop("kind"), at_s, key, side=side, price=price, **values)
 
 
 def cancels(count: int, at_s: float, name: str = "A3") -> list[Milestone]:
@@ -168,3 +169,15 @@ def test_state_of_what_is_over_is_forgotten(flow: FlowTester) -> None:
         flow.send(TOPIC, happened("TRADED", at_s, "B1|LAST", side="BUY", price=1, quantity=1, exec_id=f"E{at_s}"))
         flow.run()
     assert set(flow.store("orders")) <= {"B1|LAST"}
+
+
+def test_a_corrected_price_reaches_the_watch_for_wash_trades(flow: FlowTester) -> None:
+    bought = fill(1, "B1|BUY", "BUY", price=101)
+    corrected = fill(
+        2, "B1|BUY", "BUY", kind="CORRECTED", exec_id="K", exec_ref_id=bought.exec_id, quantity=0, notional=-5
+    )
+    flow.send(TOPIC, bought, corrected, fill(3, "B2|SELL", "SELL"))
+    flow.run()
+    assert [(alert.kind, alert.key, alert.measured) for alert in flow.read("orders.alerts")] == [
+        ("WASH_TRADE", "B2|SELL", 5)
+    ]

@@ -132,6 +132,12 @@ SCENARIOS: dict[str, list[Line]] = {
         (vm("REJECTED", "REJECTED", 100, 0, 0), ("REJECTED", 0, 0, None, 100)),
         (es("REJECTED"), ...),
     ],
+    "A.1.c2 acknowledged by the venue before the engine says so": [
+        (es("PENDING_NEW"), ("PENDING_NEW", 0, 100, None, 100)),
+        (vm("PENDING_NEW", "PENDING_NEW", 100, 0, 100), ...),
+        (vm("NEW", "NEW", 100, 0, 100), ("NEW", 0, 100, None, 100)),
+        (es("NEW"), ...),
+    ],
     "A.1.d rejected after it was accepted": [*NEW, (es("REJECTED"), ("REJECTED", 0, 0, None, 100))],
     "A.1.e acknowledged, then suspended, released and filled": [
         *NEW,
@@ -403,6 +409,19 @@ SCENARIOS: dict[str, list[Line]] = {
         (trade("PARTIALLY_FILLED", 100, 50, 50, 30, 20, exec_id="E2"), ("PARTIALLY_FILLED", 50, 50, 16, 100)),
         (trade("PARTIALLY_FILLED", 100, 50, 50, 30, 20, exec_id="E2"), ...),
     ],
+    "an ExecID used again, and the bust of the first one": [
+        *PART,
+        (trade("PARTIALLY_FILLED", 100, 50, 50, 30, 20, exec_id="E2"), ("PARTIALLY_FILLED", 50, 50, 16, 100)),
+        (vm("TRADE_CANCEL", "PARTIALLY_FILLED", 100, 30, 70, 20, 10, exec_ref_id="E2"),
+         ("PARTIALLY_FILLED", 30, 70, 20, 100)),
+    ],
+    "an ExecID used again on the next day, and the bust of the first one": [
+        *GT,
+        (trade("PARTIALLY_FILLED", 100, 50, 50, 30, 20, exec_id="E2", trade_date=DAY2),
+         ("PARTIALLY_FILLED", 50, 50, 16, 100)),
+        (vm("TRADE_CANCEL", "PARTIALLY_FILLED", 100, 30, 70, 20, 10, exec_ref_id="E2", trade_date=DAY2),
+         ("PARTIALLY_FILLED", 30, 70, 20, 100)),
+    ],
     "rejected with fills": [
         *PART,
         (es("REJECTED"), ("PARTIALLY_FILLED", 20, 0, 10, 100)),
@@ -423,6 +442,7 @@ ANOMALIES = {
     "L.2 a duplicate ClOrdID is rejected, the order is not": ["REQUEST_REJECTED"],
     "L.3 a trade told again": ["DUPLICATE"],
     "an ExecID used again after a restart": ["EXEC_ID_REUSED", "DUPLICATE"],
+    "an ExecID used again, and the bust of the first one": ["EXEC_ID_REUSED"],
 }
 
 
@@ -532,12 +552,33 @@ def test_a_split_is_enriched_as_a_change_of_quantity_without_a_price() -> None:
     assert (bust.last_quantity, bust.notional, bust.replaced_price) == (-40, 300 * MICROS, 5 * MICROS)
 
 
+@pytest.mark.parametrize(("reported", "expected"), [(None, 5 * MICROS), (6 * MICROS, 6 * MICROS)])
+def test_a_split_divides_the_limit_price_unless_the_venue_reports_the_new_one(
+    reported: int | None, expected: int
+) -> None:
+    split = vm("RESTATED", "NEW", 200, 0, 200, trade_date=DAY2, restatement_reason="GT_CORPORATE_ACTION")
+    split = msgspec.structs.replace(split, price=reported)
+    order = play([es("NEW", time_in_force="GOOD_TILL_CANCEL", limit_price=10 * MICROS), split])[-1].order
+    assert order is not None
+    assert order.limit_price == expected
+
+
 def test_a_trade_from_before_a_split_that_comes_late_counts_as_if_it_had_been_there() -> None:
     split = vm("RESTATED", "NEW", 200, 0, 200, trade_date=DAY2, restatement_reason="GT_CORPORATE_ACTION")
     late = trade("PARTIALLY_FILLED", 100, 10, 90, 10, 10, trade_date=DAY1)
     order = play([es("NEW", time_in_force="GOOD_TILL_CANCEL"), split, late])[-1].order
     assert order is not None
     assert (order.filled, order.notional) == (20, 100 * MICROS)
+
+
+def test_an_order_first_heard_of_by_a_cancel_reject_takes_its_terms_from_the_next_message() -> None:
+    """A cancel reject has no OrderQty(38)."""
+    reject = vm("CANCEL_REJECTED", "REJECTED", 0, 0, 0, reject_reason="UNKNOWN_ORDER")
+    steps = play([reject, trade("PARTIALLY_FILLED", 100, 20, 80, 20, 10), es("NEW", 120)])
+    assert [seen(step.order) for step in steps[1:]] == [
+        ("PARTIALLY_FILLED", 20, 80, 10, 100), ("PARTIALLY_FILLED", 20, 100, 10, 120),
+    ]  # fmt: skip
+    assert kinds(steps) == ["UNKNOWN_ORDER"]
 
 
 def test_cum_quantity_that_falls_without_a_bust_is_told() -> None:

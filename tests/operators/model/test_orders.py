@@ -274,6 +274,9 @@ def test_the_arrival_price_stays_what_it_first_was() -> None:
         fill(1, 5, 5, liquidity="DARK"),
         fill(1, 5, 5, liquidity="ROUTED"),
         fill(1, 5, 5, exec_id="E" * 256),
+        fill(1, 5, 5, exec_id=""),
+        fill(1, 5, 5, venue=""),
+        fill(1, 5, 5, symbol=""),
         fill(1, 5, 5, trade_date=-1),
     ],
 )

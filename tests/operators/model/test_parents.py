@@ -100,6 +100,26 @@ def test_a_parent_whose_children_are_all_dead_is_dead(ends: tuple[str, str], cod
     assert shown(events)[-1] == (code, 0, 0, None, 0)
 
 
+@pytest.mark.parametrize(
+    ("end", "code"), [("CANCELED", "CANCELED"), ("EXPIRED", "EXPIRED"), ("REJECTED", "PARTIALLY_FILLED")]
+)
+def test_a_parent_whose_only_child_ended_part_filled_shows_what_the_child_does(end: str, code: str) -> None:
+    events: list[Event] = [es("C1", "NEW"), vm("C1", "TRADE", 40, 10), es("C1", end)]
+    orders, _, _ = play(events)
+    assert shown(events)[-1] == (code, 40, 0, 10, 40)
+    assert orders["ACC1|C1"].code == code
+
+
+def test_what_is_canceled_at_one_venue_and_routed_to_another_opens_the_parent_again() -> None:
+    events = [es("C1", "NEW"), vm("C1", "TRADE", 40, 10), es("C1", "CANCELED"), es("C2", "NEW", 60)]
+    assert shown(events)[-2:] == [("CANCELED", 40, 0, 10, 40), ("PARTIALLY_FILLED", 40, 60, 10, 100)]
+
+
+def test_a_canceled_child_that_late_fills_complete_fills_the_parent() -> None:
+    events = [es("C1", "NEW"), es("C1", "CANCELED"), vm("C1", "TRADE", 100, 10)]
+    assert [status[0] for status in shown(events)] == ["NEW", "CANCELED", "FILLED"]
+
+
 def test_the_engines_word_for_the_parent_goes_before_the_sum() -> None:
     events = [
         es("P1", "NEW", 500, venue="XNAS"),
@@ -169,7 +189,7 @@ def test_a_parent_adds_up_to_its_children_in_any_order_of_arrival(made: list[lis
     assert parent.sums.notional == sum(child.notional for child in children)
     assert parent.sums.quantity == sum(child.filled if child.dead else child.quantity for child in children)
     assert (parent.sums.children, parent.sums.open) == (len(children), sum(not child.closed for child in children))
-    assert parent.dead_children == sum(child.dead for child in children)
+    assert parent.dead_children == sum(child.dead and child.code != "FILLED" for child in children)
     assert [status.sequence for status in statuses] == list(range(1, parent.sequence + 1))
     if statuses:
         last = statuses[-1].status

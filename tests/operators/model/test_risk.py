@@ -60,6 +60,28 @@ def test_each_check_rejects_what_it_is_for(
     assert checks(new_desk().ask(**fields)) == [expected]
 
 
+def test_a_stop_that_the_market_has_passed_is_valued_at_the_market(new_desk: Callable[..., Any]) -> None:
+    """It trades at once, at 400 and not at 1."""
+    desk = new_desk(firm={"max_order_notional": 39_999 * DOLLAR})
+    outcome = desk.ask(order_type="STOP", limit_price=None, stop_price=1 * DOLLAR)
+    assert [(breach.check, breach.attempted) for breach in outcome.breaches] == [("MAX_ORDER_NOTIONAL", 40_000.0)]
+    desk.firm(max_order_notional=40_000 * DOLLAR)
+    assert desk.ask(order_type="STOP", limit_price=None, stop_price=1 * DOLLAR).event_type == "RISK_APPROVED"
+    assert desk.reserved == 40_000 * DOLLAR
+
+
+@pytest.mark.parametrize(
+    ("symbol", "at", "expected"),
+    [({"reference_price": None}, 1, "REFERENCE_MISSING"), ({}, 61 * SECOND, "REFERENCE_STALE")],
+)
+def test_a_stop_without_a_limit_needs_a_fresh_reference(
+    new_desk: Callable[..., Any], checks: Checks, symbol: dict[str, Any], at: int, expected: str
+) -> None:
+    desk = new_desk(**symbol)
+    stop = {"order_type": "STOP", "limit_price": None, "stop_price": 390 * DOLLAR}
+    assert checks(desk.ask(occurred_at=at, **stop)) == [expected]
+
+
 @pytest.mark.parametrize(
     "fields",
     [

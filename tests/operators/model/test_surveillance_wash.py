@@ -97,6 +97,25 @@ def test_a_busted_fill_matches_nothing() -> None:
     assert owner(fill(1, "A1", "BUY"), bust, fill(3, "A2", "SELL", number=1)).told == []
 
 
+def correction(number: int, of: str, price: int, quantity: int = 0) -> Milestone:
+    """A correction of a fill of A1, which changes its quantity by so much."""
+    return fill(2, "A1", "BUY", price, 0, kind="CORRECTED", exec_id=f"K{number}", exec_ref_id=of, quantity=quantity)
+
+
+def test_a_corrected_fill_matches_by_its_corrected_price_and_quantity() -> None:
+    sale = fill(3, "A2", "SELL", number=1)
+    [alert] = owner(fill(1, "A1", "BUY", price=101), correction(1, "E0", 100, -4), sale).alerts
+    assert alert.measured == 6
+    assert owner(fill(1, "A1", "BUY"), correction(1, "E0", 101), sale).told == []
+    assert owner(fill(1, "A1", "BUY", price=101), sale, correction(1, "E0", 100)).told == [("RAISED", 3)]
+
+
+def test_a_corrected_fill_is_known_to_its_bust_by_the_correction() -> None:
+    bust = fill(2, "A1", "BUY", kind="BUSTED", exec_id="B1", exec_ref_id="K1", quantity=-10)
+    sale = fill(3, "A2", "SELL", number=1)
+    assert owner(fill(1, "A1", "BUY"), correction(1, "E0", 100), bust, sale).told == []
+
+
 def test_matches_close_to_each_other_are_one_episode_and_quiet_ends_it() -> None:
     fills = [fill(at_s, account, side, number=at_s) for at_s in (1, 300, 590) for account, side in
              (("A1", "BUY"), ("A2", "SELL"))]  # fmt: skip
