@@ -7,7 +7,7 @@ two calls.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +28,7 @@ from operators.registry import Build, Operator
 from operators.state.groups import GroupStores
 from operators.state.store import HEADER_BYTES, NEVER, header
 from operators.steps.fee_schedules import fee_schedule
+from operators.steps.turns import EXECUTION, STATUS, turns
 from operators.stream.event_time import EventTime
 from operators.stream.kernel import StepOutcome, StreamBatch
 from operators.stream.keys import RECORD_KEY
@@ -83,15 +84,10 @@ class JoinKernel:
         outcome, changed = StepOutcome(), list[Ints]()
         self._calls += 1
         changes = _Changes(self._stores)
-        for role, fold in _FOLDS:
-            columns = inputs.get(role)
-            if columns is not None:
-                self._event_time.advance(columns.groups, columns.times_ms, now_ms, outcome.anomalies)
-                rows = self._rows(columns)
-                folded = fold(self._table, columns.batch, rows, self._context)
-                self._deliver(folded, columns, outcome, changes)
-                changed.append(folded.rows)
-                outcome.records_in += len(columns)
+        for fold, columns, rows in self._in_turns(inputs, now_ms, outcome):
+            folded = fold(self._table, columns.batch, rows, self._context)
+            self._deliver(folded, columns, outcome, changes)
+            changed.append(folded.rows)
         if changed:
             self._put_rows(np.unique(np.concatenate(changed)), changes)
         self._expire(changes)
@@ -103,6 +99,30 @@ class JoinKernel:
         outcome.changes = changes.take()
         self._evict()
         return outcome
+
+    def _in_turns(
+        self, inputs: Mapping[str, Columns], now_ms: int, outcome: StepOutcome
+    ) -> Iterator[tuple[Fold, Columns, Ints]]:
+        """What is to be folded, one after the other: see `turns`. An order's events of one role may come in parts."""
+        given = []
+        for role, fold in _FOLDS:
+            columns = inputs.get(role)
+            if columns is not None and len(columns):
+                self._event_time.advance(columns.groups, columns.times_ms, now_ms, outcome.anomalies)
+                given.append((fold, columns, self._rows(columns)))
+                outcome.records_in += len(columns)
+        if len(given) < len(_FOLDS):
+            yield from given
+            return
+        rows_and_times = [(rows, columns.batch.column("occurredAt").to_numpy()) for _, columns, rows in given]
+        of_roles = turns(*rows_and_times[STATUS], *rows_and_times[EXECUTION])
+        for turn in range(int(max(of_role.max() for of_role in of_roles)) + 1):
+            fold, columns, rows = given[turn % len(_FOLDS)]
+            chosen = np.flatnonzero(of_roles[turn % len(_FOLDS)] == turn)
+            if len(chosen) == len(rows):
+                yield fold, columns, rows
+            elif len(chosen):
+                yield fold, columns.take(chosen), rows[chosen]
 
     def _rows(self, columns: Columns) -> Ints:
         """The table's row of each record's key; rows that are not in memory are read, those that are nowhere made."""
@@ -246,7 +266,7 @@ def _chunk_key(key: bytes, number: int) -> bytes:
     return key + _CHUNK + number.to_bytes(4, "big")
 
 
-# Statuses first: of what waits together on topics without mutual order, that gives the fewest intermediate states.
+# In the order of the turns' roles.
 _FOLDS: Final[tuple[tuple[str, Fold], ...]] = (("status", fold_statuses), ("executions", fold_executions))
 
 
