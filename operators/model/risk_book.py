@@ -31,6 +31,7 @@ class Book:
         self._read = read
         self._parts: dict[str, Any] = {}
         self._changed: dict[str, None] = {}
+        self._times: dict[str, tuple[int, ...]] = {}
         self.account = account or AccountRisk()
 
     def changes(self) -> dict[str, Any]:
@@ -73,11 +74,15 @@ class Book:
 
     def times(self, of: str) -> tuple[int, ...]:
         """The remembered times of something, in microseconds, ascending."""
-        steps: tuple[int, ...] | None = self._get(f"|times|{of}", _TIMES)
-        return tuple(accumulate(steps or ()))
+        times = self._times.get(of)
+        if times is None:
+            steps: tuple[int, ...] | None = self._get(f"|times|{of}", _TIMES)
+            times = self._times[of] = tuple(accumulate(steps or ()))
+        return times
 
     def put_times(self, of: str, times: tuple[int, ...]) -> None:
         """Keeps the times of something, as the first and the steps from each to the next."""
+        self._times[of] = times
         steps = (*times[:1], *(after - before for before, after in pairwise(times)))
         self._put(f"|times|{of}", steps or None)
 
