@@ -174,8 +174,9 @@ class ScalarKernel:
 
     def _check(self, key: str, result: Result[Any], call: Call) -> None:
         """Raises for a result that cannot be kept; what encoding would find is looked for only in a checked call."""
-        for suffix in (*result.entries, *result.parts):
-            check_state_key(key, suffix)
+        for suffixes in (result.entries, result.parts):
+            for suffix in suffixes:
+                check_state_key(key, suffix)
         if call.checked:
             state = header() + self._encode(result.state)
             self._check_size(key.encode(), state)

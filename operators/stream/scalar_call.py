@@ -21,8 +21,7 @@ Place = tuple[int, str] | tuple[int, str, str]
 """Where a value lies: key group and key, and for a part its suffix."""
 
 
-@dataclass(slots=True)
-class Entry:
+class Entry(msgspec.Struct):
     """A state in the cache, and when time must look at it; or a part, which no time looks at."""
 
     state: Any
@@ -30,8 +29,7 @@ class Entry:
     wall_due_ms: int = NEVER
 
 
-@dataclass(slots=True)
-class Row:
+class Row(msgspec.Struct):
     """One record with all that handling it needs."""
 
     group: int

@@ -7,10 +7,10 @@ state of the record's key, calls the logic, and makes state, outputs and input o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
 from config.errors import ProcessingError
 from operators.state.store import NEVER
@@ -39,8 +39,7 @@ def no_parts(_: str, __: PartDecoder) -> Any:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(msgspec.Struct, frozen=True):
     """A record for one of the step's output streams. `key` None keeps the key of the record behind it."""
 
     stream: str
@@ -48,8 +47,7 @@ class Output:
     key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Result(Generic[S]):
+class Result(msgspec.Struct, Generic[S], frozen=True):
     """What logic makes of one record or timer.
 
     `state` None forgets the key: its tombstone reaches the changelog. `due_ms` asks to be called back, through
@@ -66,13 +64,12 @@ class Result(Generic[S]):
     outputs: Sequence[Output] = ()
     due_ms: int = FOREVER
     wall_due_ms: int = FOREVER
-    entries: Mapping[str, bytes | None] = field(default_factory=dict)
-    parts: Mapping[str, Any] = field(default_factory=dict)
+    entries: Mapping[str, bytes | None] = {}
+    parts: Mapping[str, Any] = {}
     anomalies: Sequence[str] = ()
 
 
-@dataclass(slots=True)
-class Context:
+class Context(msgspec.Struct):
     """What logic may know besides state and record.
 
     `event_time_ms` is the time the key group's records have reached (never goes back), `now_ms` the wall clock when
