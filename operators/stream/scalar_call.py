@@ -21,7 +21,7 @@ Place = tuple[int, str] | tuple[int, str, str]
 """Where a value lies: key group and key, and for a part its suffix."""
 
 
-class Entry(msgspec.Struct):
+class Entry(msgspec.Struct, gc=False):  # in no cycle, and there are many of them for the collector to look through
     """A state in the cache, and when time must look at it; or a part, which no time looks at."""
 
     state: Any
@@ -29,7 +29,7 @@ class Entry(msgspec.Struct):
     wall_due_ms: int = NEVER
 
 
-class Row(msgspec.Struct):
+class Row(msgspec.Struct, gc=False):  # as above
     """One record with all that handling it needs."""
 
     group: int
