@@ -120,6 +120,8 @@ class Limits(NamedTuple):
     short_sale_marking: tuple[Severity, str] | None = None
     locate: tuple[Severity, str] | None = None
     required: Sequence[tuple[str, str]] = ()
+    not_given: Sequence[tuple[str, str]] = ()
+    """Those required for which no scope gives anything, if the account is known."""
 
     def level(self, field: str) -> Level:
         """The level of a field, empty if no scope gives it."""
@@ -127,6 +129,12 @@ class Limits(NamedTuple):
 
     def missing(self, *, account_known: bool) -> list[tuple[str, str]]:
         """The required checks for which nothing is given, with the scope that asks for them."""
+        if account_known:
+            return list(self.not_given)
+        return self.unmet(account_known=False)
+
+    def unmet(self, *, account_known: bool) -> list[tuple[str, str]]:
+        """The same, worked out."""
         return [(check, scope) for check, scope in self.required if not self._is_given(check, account_known)]
 
     def _is_given(self, check: str, account_known: bool) -> bool:
@@ -177,7 +185,7 @@ def limits_of(found: Found) -> Limits:
         required |= {check: scope for check in control.required_checks if check not in required}
     account = [each for each in found if each[1] == "account"]
     no_session = [each for each in found if each[1] != "session"]
-    return Limits(
+    limits = Limits(
         version=",".join(f"{scope}@{control.limits_version}" for scope, _, control in found) or NO_LIMITS,
         states=[(_state(control.trading_state), scope) for scope, _, control in found],
         levels=_levels(found, account),
@@ -192,6 +200,7 @@ def limits_of(found: Found) -> Limits:
         locate=_severity((control.locate, scope) for scope, _, control in found),
         required=list(required.items()),
     )
+    return limits._replace(not_given=limits.unmet(account_known=True))
 
 
 def _levels(found: Found, account: Found) -> dict[str, Level]:

@@ -1,6 +1,6 @@
 """One event's view of the parts of an account: what is asked for is read, what is changed is kept.
 
-Whoever runs the rules writes back exactly what was changed. Nothing that was read is changed in place.
+Whoever runs the rules writes back exactly what was changed. Nothing that was read or put is changed in place.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _T = TypeVar("_T")
 _BUCKETS: Final = 64
 _DIGEST_BYTES: Final = 8
 
-Read = Callable[[str], bytes | None]
-"""The stored part under a suffix; None if there is none."""
+Read = Callable[[str, msgspec.msgpack.Decoder[Any]], Any]
+"""The stored part under a suffix, decoded; None if there is none."""
 
 
 class Book:
@@ -30,13 +30,13 @@ class Book:
     def __init__(self, account: AccountRisk | None, read: Read) -> None:
         self._read = read
         self._parts: dict[str, Any] = {}
-        self._changed: set[str] = set()
+        self._changed: dict[str, None] = {}
+        self._times: dict[str, tuple[int, ...]] = {}
         self.account = account or AccountRisk()
 
-    def changes(self) -> dict[str, bytes | None]:
+    def changes(self) -> dict[str, Any]:
         """The parts to write back, by suffix; None forgets one."""
-        parts = {suffix: self._parts[suffix] for suffix in sorted(self._changed)}
-        return {suffix: None if part is None else msgspec.msgpack.encode(part) for suffix, part in parts.items()}
+        return {suffix: self._parts[suffix] for suffix in self._changed}
 
     def order(self, order_id: str) -> OrderRisk | None:
         """An order; None if nothing is known of it."""
@@ -74,11 +74,15 @@ class Book:
 
     def times(self, of: str) -> tuple[int, ...]:
         """The remembered times of something, in microseconds, ascending."""
-        steps: tuple[int, ...] | None = self._get(f"|times|{of}", _TIMES)
-        return tuple(accumulate(steps or ()))
+        times = self._times.get(of)
+        if times is None:
+            steps: tuple[int, ...] | None = self._get(f"|times|{of}", _TIMES)
+            times = self._times[of] = tuple(accumulate(steps or ()))
+        return times
 
     def put_times(self, of: str, times: tuple[int, ...]) -> None:
         """Keeps the times of something, as the first and the steps from each to the next."""
+        self._times[of] = times
         steps = (*times[:1], *(after - before for before, after in pairwise(times)))
         self._put(f"|times|{of}", steps or None)
 
@@ -112,14 +116,13 @@ class Book:
 
     def _get(self, suffix: str, decoder: msgspec.msgpack.Decoder[_T]) -> _T | None:
         if suffix not in self._parts:
-            raw = self._read(suffix)
-            self._parts[suffix] = None if raw is None else decoder.decode(raw)
+            self._parts[suffix] = self._read(suffix, decoder)
         part: _T | None = self._parts[suffix]
         return part
 
     def _put(self, suffix: str, part: Any) -> None:
         self._parts[suffix] = part
-        self._changed.add(suffix)
+        self._changed[suffix] = None
 
 
 def order_part(order_id: str) -> str:
@@ -134,16 +137,20 @@ def symbol_part(symbol: str) -> str:
 
 def memory_book(account: AccountRisk | None, parts: Mapping[str, bytes]) -> Book:
     """A book over parts in memory."""
-    return Book(account, parts.get)
+
+    def read(suffix: str, decoder: msgspec.msgpack.Decoder[Any]) -> Any:
+        return decoder.decode(parts[suffix]) if suffix in parts else None
+
+    return Book(account, read)
 
 
-def keep(parts: MutableMapping[str, bytes], changes: Mapping[str, bytes | None]) -> None:
+def keep(parts: MutableMapping[str, bytes], changes: Mapping[str, Any]) -> None:
     """Writes a book's changes back to parts in memory."""
     for suffix, part in changes.items():
         if part is None:
             parts.pop(suffix, None)
         else:
-            parts[suffix] = part
+            parts[suffix] = msgspec.msgpack.encode(part)
 
 
 def _resting_part(symbol: str, order_id: str) -> str:

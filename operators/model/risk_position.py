@@ -110,7 +110,7 @@ def times_part(what: str, over: str, *, symbol: str, session: str | None = None)
 def remembered(times: Sequence[int], at: int, counts: Sequence[Count]) -> tuple[int, ...]:
     """The times with one more, as far as any of these counts still looks at them: so many, the latest, and no older."""
     oldest = at - max(count.window_micros for count in counts)
-    kept = [time for time in times if time > oldest]
+    kept = list(times[bisect_right(times, oldest) :])
     insort(kept, at)
     return tuple(kept[-max(count.kept for count in counts) :])
 

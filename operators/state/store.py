@@ -34,6 +34,7 @@ STATE_KEY_BYTES_MAX: Final = 503  # LMDB holds 511; the due index puts eight mor
 KEY_BYTES_MAX: Final = 440
 """Longest key of a record: what a step appends to it (a window, a chunk's number) must fit as well."""
 _NEVER_BYTES: Final = NEVER.to_bytes(8, "big")
+_NOT_DUE: Final = _NEVER_BYTES * 2
 _MAP_BYTES_FIRST: Final = 1 << 26
 _GROWTH: Final = 2
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -43,6 +44,8 @@ _FULL: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, 
 
 def header(due_ms: int = NEVER, wall_due_ms: int = NEVER) -> bytes:
     """The first bytes of a value: when event time, and when the wall clock, must look at it again."""
+    if due_ms == wall_due_ms == NEVER:
+        return _NOT_DUE
     return due_ms.to_bytes(8, "big") + wall_due_ms.to_bytes(8, "big")
 
 
@@ -273,9 +276,6 @@ class KeyGroupStore:
             raise StoreError(f"{self.path}: cannot be closed cleanly: {error}") from error
         finally:
             self._env.close()
-
-
-_NOT_DUE: Final = _NEVER_BYTES * 2
 
 
 class UnusableError(StoreError):

@@ -20,7 +20,7 @@ from operators.stream.step import Context, Output, Result
 class RiskCheck:
     """Decides on intents; learns from consolidated statuses what of the reserved exposure was filled or released.
 
-    The account's totals are the state; its orders, symbols and memories are entries beside it (`risk_state`), of which
+    The account's totals are the state; its orders, symbols and memories are parts beside it (`risk_state`), of which
     an event reads and writes those it is about. Days are counted by event time as far as the engine believes it.
     """
 
@@ -32,13 +32,13 @@ class RiskCheck:
     def on_record(
         self, state: AccountRisk | None, key: str, role: str, record: Any, context: Context
     ) -> Result[AccountRisk]:
-        book, tables = Book(state, context.entry), Tables.of(context.broadcast)
+        book, tables = Book(state, context.part), Tables.of(context.broadcast)
         day = min(record.occurred_at, context.event_time_ms * 1_000 + 999) // DAY_MICROS
         if isinstance(record, OrderIntent):
             outcome = on_intent(book, record, tables, limits=self._limits, day=day)
-            return Result(book.account, [Output("decisions", outcome)], entries=book.changes())
+            return Result(book.account, [Output("decisions", outcome)], parts=book.changes())
         anomalies = on_status(book, record, tables, limits=self._limits, day=day)
-        return Result(state if anomalies else book.account, entries=book.changes(), anomalies=anomalies)
+        return Result(state if anomalies else book.account, parts=book.changes(), anomalies=anomalies)
 
     def on_due(self, state: AccountRisk, key: str, context: Context) -> Result[AccountRisk]:
         raise AssertionError("risk asks for no timer")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -15,21 +14,22 @@ import pyarrow as pa
 
 from broker.contract import Record
 from broker.record_size import RECORD_BYTES_MAX_DEFAULT
-from config.errors import BadRecordError, InvalidRecordError, ProcessingError, RecordTooLargeError, StoreError
+from config.errors import BadRecordError, InvalidRecordError, ProcessingError, RecordTooLargeError
 from operators.state.groups import GroupStores
-from operators.state.store import HEADER_BYTES, NEVER, header
+from operators.state.store import NEVER, header
 from operators.stream.event_time import CLOCK_JUMP
 from operators.stream.kernel import StepOutcome, StreamBatch
 from operators.stream.records import Changes, Columns, Origin, dead_letter
+from operators.stream.rows import records_of
 from operators.stream.scalar_call import (
     Call,
     Emitted,
-    Entry,
     Row,
     check_state_key,
     running_maximum,
     timer_record,
 )
+from operators.stream.state_cache import StateCache
 from operators.stream.step import Context, Logic, Result
 
 DUE_LIMIT: Final = 2_000
@@ -72,10 +72,9 @@ class ScalarKernel:
         self._step_id, self._logic, self._stores = step_id, logic, stores
         self._event_types = event_types
         self._streams, self._broadcast = streams, broadcast
-        self._stop_on_error, self._cache_rows = stop_on_error, cache_rows
+        self._stop_on_error = stop_on_error
         self._clock_ahead_max_ms, self._record_bytes_max = clock_ahead_max_ms, record_bytes_max
-        self._cache: OrderedDict[tuple[int, str], Entry] = OrderedDict()
-        self._decode = msgspec.msgpack.Decoder(logic.state_type).decode
+        self._cache = StateCache(step_id, stores, logic.state_type, cache_rows)
         self._encode = msgspec.msgpack.Encoder().encode
 
     def open(self, groups: Sequence[int]) -> None:
@@ -102,14 +101,13 @@ class ScalarKernel:
     def _run(self, inputs: Mapping[str, Columns], call: Call) -> Call:
         self._run_due(call)
         rows = self._in_order(inputs, call)
-        self._load_all((row.group, row.key) for row in rows)
+        self._cache.load((row.group, row.key) for row in rows)
         for row in rows:
             self._on_record(row, call)
         return call
 
     def _undo(self, call: Call) -> None:
-        for at in call.dirty:
-            self._cache.pop(at, None)
+        self._cache.undo(call)
         for group, time_ms in call.advanced_from.items():
             self._stores.advance_stream_time(group, time_ms)
 
@@ -132,7 +130,7 @@ class ScalarKernel:
         """The rows as records; those that the event type does not take are refused."""
         kind = self._event_types[columns.topic]
         try:
-            return columns, msgspec.convert(columns.rows(), list[kind])  # type: ignore[valid-type]
+            return columns, records_of(columns.batch, kind)
         except msgspec.ValidationError:
             kept, records = [], []
             for row, values in enumerate(columns.rows()):
@@ -142,35 +140,6 @@ class ScalarKernel:
                 except msgspec.ValidationError as error:
                     self._failed(columns.origin.records[row], InvalidRecordError(str(error)), call)
             return columns.take(np.array(kept, np.int64)), records
-
-    def _load_all(self, places: Iterable[tuple[int, str]]) -> None:
-        """Brings the states of all keys into the cache with one read per key group."""
-        wanted: dict[int, dict[bytes, str]] = {}
-        for group, key in places:
-            if (group, key) not in self._cache:
-                wanted.setdefault(group, {})[key.encode()] = key
-        for group, keys in wanted.items():
-            self._load(group, keys)
-
-    def _load(self, group: int, keys: Mapping[bytes, str]) -> None:
-        found = self._stores.get_many(group, list(keys))
-        for raw, key in keys.items():
-            value = found.get(raw)
-            self._cache[group, key] = Entry(None) if value is None else self._entry(key, value)
-
-    def _entry(self, key: str, value: bytes) -> Entry:
-        due, wall = int.from_bytes(value[:8], "big"), int.from_bytes(value[8:HEADER_BYTES], "big")
-        try:
-            return Entry(self._decode(value[HEADER_BYTES:]), due, wall)
-        except msgspec.DecodeError as error:
-            raise StoreError(
-                f"step {self._step_id}: the state stored under {key!r} is not what its logic reads: {error}; "
-                "run the version that wrote it, or rebuild the step's state"
-            ) from error
-
-    def _entry_of(self, group: int, key: str) -> Entry:
-        self._load_all([(group, key)])
-        return self._cache[group, key]
 
     def _on_record(self, row: Row, call: Call) -> None:
         context = self._context(row, call)
@@ -186,11 +155,12 @@ class ScalarKernel:
         keys = [row.key] if windows is None else windows
         if not keys:
             call.anomaly("LATE")
-        states = [self._entry_of(row.group, key).state for key in keys]
+        states = [self._cache.state(row.group, key).state for key in keys]
         try:
             results = []
             for key, state in zip(keys, states, strict=True):
-                context.entry = partial(self._read_entry, row.group, key, call)
+                context.entry = partial(self._cache.entry, call, row.group, key)
+                context.part = partial(self._cache.part, call, row.group, key)
                 results.append((key, self._logic.on_record(state, key, row.role, row.record, context)))
             for key, result in results:
                 self._check(key, result, call)
@@ -204,13 +174,16 @@ class ScalarKernel:
 
     def _check(self, key: str, result: Result[Any], call: Call) -> None:
         """Raises for a result that cannot be kept; what encoding would find is looked for only in a checked call."""
-        for suffix in result.entries:
-            check_state_key(key + suffix)
+        for suffixes in (result.entries, result.parts):
+            for suffix in suffixes:
+                check_state_key(key, suffix)
         if call.checked:
             state = header() + self._encode(result.state)
             self._check_size(key.encode(), state)
             for suffix, value in result.entries.items():
                 self._check_size(f"{key}{suffix}".encode(), None if value is None else header() + value)
+            for suffix, value in result.parts.items():
+                self._check_size(f"{key}{suffix}".encode(), None if value is None else header() + self._encode(value))
             for output in result.outputs:
                 pa.RecordBatch.from_pylist(
                     [msgspec.to_builtins(output.value)], schema=self._streams[output.stream].schema
@@ -236,26 +209,8 @@ class ScalarKernel:
                 call.anomaly(CLOCK_JUMP)
         return Context(reached, call.now_ms, self._broadcast)
 
-    def _read_entry(self, group: int, key: str, call: Call, suffix: str) -> bytes | None:
-        """An entry beside a key as of the last result: of this call, of an epoch not yet flushed, or of the store."""
-        check_state_key(key + suffix)  # the record's fault, where the store would have the flow stopped
-        name = f"{key}{suffix}".encode()
-        written = call.entries.get(group)
-        if written is not None and name in written:
-            value = written[name]
-        else:
-            try:
-                value = self._stores.get_many(group, [name]).get(name)
-            except Exception as error:  # inside logic, where only the record would be blamed for it
-                raise ProcessingError(f"step {self._step_id}: the entry {name!r} cannot be read: {error}") from error
-        return None if value is None else value[HEADER_BYTES:]
-
     def _accept(self, group: int, key: str, result: Result[Any], row: Row | None, call: Call) -> None:
-        entry = self._cache[group, key]
-        entry.state, entry.due_ms, entry.wall_due_ms = result.state, max(0, result.due_ms), max(0, result.wall_due_ms)
-        call.dirty[group, key] = entry
-        for suffix, value in result.entries.items():
-            call.entries.setdefault(group, {})[f"{key}{suffix}".encode()] = None if value is None else header() + value
+        self._cache.accept(call, group, key, result)
         for kind in result.anomalies:
             call.anomaly(kind)
         for output in result.outputs:
@@ -284,12 +239,14 @@ class ScalarKernel:
                     self._on_due(group, raw.decode(), until, call, wall=wall)
 
     def _on_due(self, group: int, key: str, until_ms: int, call: Call, *, wall: bool) -> None:
-        entry = self._entry_of(group, key)
+        entry = self._cache.state(group, key)
         due = entry.wall_due_ms if wall else entry.due_ms
         if due > until_ms or entry.state is None:
             return  # changed since the index was written; the next flush puts the index right
-        entries = partial(self._read_entry, group, key, call)
-        context = Context(self._stores.stream_time_ms(group), call.now_ms, self._broadcast, entries)
+        context = Context(
+            self._stores.stream_time_ms(group), call.now_ms, self._broadcast,
+            partial(self._cache.entry, call, group, key), partial(self._cache.part, call, group, key),
+        )  # fmt: skip
         try:
             result = self._logic.on_due(entry.state, key, context)
             self._check(key, result, call)
@@ -303,12 +260,7 @@ class ScalarKernel:
 
     def _encoded(self, call: Call) -> tuple[dict[int, dict[bytes, bytes | None]], dict[str, list[StreamBatch]]]:
         """New values by key group and outputs by stream, as bytes and columns."""
-        values = call.entries
-        for (group, key), entry in call.dirty.items():
-            value = None
-            if entry.state is not None:
-                value = header(entry.due_ms, entry.wall_due_ms) + self._encode(entry.state)
-            values.setdefault(group, {})[key.encode()] = value
+        values = self._cache.encoded(call)
         for changed in values.values():
             for raw, value in changed.items():
                 self._check_size(raw, value)
@@ -330,7 +282,7 @@ class ScalarKernel:
             Changes(self._stores.changelog, group, list(changed), list(changed.values()))
             for group, changed in values.items()
         ]
-        self._evict(call)
+        self._cache.evict(call)
         return outcome
 
     def _batch(self, name: str, emitted: Emitted) -> StreamBatch:
@@ -338,13 +290,3 @@ class ScalarKernel:
         return StreamBatch(
             pa.RecordBatch.from_pylist(emitted.values, schema=spec.schema), emitted.keys, Origin(emitted.sources)
         )
-
-    def _evict(self, call: Call) -> None:
-        """Forgets keys without state, and the states longest unused beyond the cache's bound."""
-        for at, entry in call.dirty.items():
-            if entry.state is None:
-                self._cache.pop(at, None)
-            else:
-                self._cache.move_to_end(at)
-        while len(self._cache) > self._cache_rows:
-            self._cache.popitem(last=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -14,18 +14,22 @@ from operators.state.store import NEVER, STATE_KEY_BYTES_MAX
 from operators.stream.records import DeadLetter, Ints, Origin, RecordCopy
 from operators.stream.step import Output
 
+_UTF8_BYTES_MAX: Final = 4
+"""So many bytes a character has at most."""
 
-@dataclass(slots=True)
-class Entry:
-    """A state in the cache, and when time must look at it."""
+Place = tuple[int, str] | tuple[int, str, str]
+"""Where a value lies: key group and key, and for a part its suffix."""
+
+
+class Entry(msgspec.Struct, gc=False):  # in no cycle, and there are many of them for the collector to look through
+    """A state in the cache, and when time must look at it; or a part, which no time looks at."""
 
     state: Any
     due_ms: int = NEVER
     wall_due_ms: int = NEVER
 
 
-@dataclass(slots=True)
-class Row:
+class Row(msgspec.Struct, gc=False):  # as above
     """One record with all that handling it needs."""
 
     group: int
@@ -53,7 +57,7 @@ class Call:
     now_ms: int
     checked: bool = False
     records_in: int = 0
-    dirty: dict[tuple[int, str], Entry] = field(default_factory=dict)
+    dirty: dict[Place, Entry] = field(default_factory=dict)
     entries: dict[int, dict[bytes, bytes | None]] = field(default_factory=dict)
     advanced_from: dict[int, int] = field(default_factory=dict)
     """Key groups whose event time has moved, and where it was before the call."""
@@ -71,11 +75,13 @@ class Call:
         emitted.sources.append(source)
 
 
-def check_state_key(key: str) -> None:
+def check_state_key(key: str, suffix: str = "") -> None:
     """Raises `InvalidRecordError` for a key that the store cannot hold."""
-    if (size := len(key.encode())) > STATE_KEY_BYTES_MAX:
+    if (len(key) + len(suffix)) * _UTF8_BYTES_MAX <= STATE_KEY_BYTES_MAX:
+        return
+    if (size := len(key.encode()) + len(suffix.encode())) > STATE_KEY_BYTES_MAX:
         raise InvalidRecordError(
-            f"the state key {key[:40]!r}… has {size} bytes; at most {STATE_KEY_BYTES_MAX} can be kept"
+            f"the state key {(key + suffix)[:40]!r}… has {size} bytes; at most {STATE_KEY_BYTES_MAX} can be kept"
         )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import InvalidRecordError
-from operators.model.risk_book import memory_book
+from operators.model.risk_book import keep, memory_book
 from operators.model.risk_state import CLOSED_KEPT, RESTING_TOGETHER, SymbolRisk, Terms
 
 PRICE = 400_000_000
@@ -228,7 +228,8 @@ def test_an_order_that_is_open_again_is_not_forgotten(desk: Any) -> None:
 def test_times_come_back_as_they_were_put(times: list[int]) -> None:
     book = memory_book(None, {})
     book.put_times("messages", tuple(times))
-    parts = {suffix: part for suffix, part in book.changes().items() if part is not None}
+    parts: dict[str, bytes] = {}
+    keep(parts, book.changes())
     assert memory_book(None, parts).times("messages") == tuple(times)
 
 
