@@ -123,12 +123,14 @@ class Lane(StatefulSourcePartition[Item, None]):
     def _take(self, records: Sequence[Record], item: Item) -> None:
         """Sorts records into the reads of their sources, and notes how far each partition is."""
         by_partition: dict[tuple[str, int], list[Record]] = {}
+        last_topic, last_partition, run = "", -1, list[Record]()
         for record in records:
-            at = (record.topic(), record.partition())
-            if at in by_partition:
-                by_partition[at].append(record)
-            else:
-                by_partition[at] = [record]
+            topic, partition = record.topic(), record.partition()
+            # Records come in runs of one partition, and most of the time goes into finding the place of each.
+            if partition != last_partition or topic != last_topic:
+                run = by_partition.setdefault((topic, partition), [])
+                last_topic, last_partition = topic, partition
+            run.append(record)
         for (topic, partition), part in by_partition.items():
             item.reads += [Read(source, topic, partition, part) for source in self._sources[topic]]
             tp = TopicPartition(topic, partition)
