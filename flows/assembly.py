@@ -32,13 +32,12 @@ from operators.stream.decode import Decoder
 from operators.stream.kernel import Kernel
 from operators.stream.keys import RECORD_KEY
 from operators.stream.lane import Lane, LaneOptions, LaneState
-from operators.stream.pipeline import Observer, Pipeline, Plan
+from operators.stream.pipeline import TICK_MS, Observer, Pipeline, Plan
 from operators.stream.records import DeadLetter
 from operators.stream.scalar import StreamSpec
 from operators.stream.stall import CommittedEnds, StallWatch
 from sinks.committer import CommitObserver, Committer
 
-TICK_MS: Final = 250
 CHANGELOG_CONFIG: Final = {"cleanup.policy": "compact"}
 
 

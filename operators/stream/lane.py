@@ -71,7 +71,7 @@ class Lane(StatefulSourcePartition[Item, None]):
         self._empty_reads, self._ticked_at_s = 0, 0.0
         self._awake_at: datetime | None = None
         self._called_at_s = self._wakes_at_s = time.monotonic()
-        self._sleep_s = 0.0
+        self._sleep_s = self._cycle_s = 0.0
         reader.assign(cut)
         state.ready = True
 
@@ -104,15 +104,17 @@ class Lane(StatefulSourcePartition[Item, None]):
     def _wait_s(self, *, full: bool) -> float:
         """How long not to be called again.
 
-        With more to read, most of the time that the last epoch took: Bytewax calls a lane whose time has come without
+        With more to read, most of the time that the last epochs took: Bytewax calls a lane whose time has come without
         pause while other processes still work on the epoch, and that takes the processor from them. A lane that was
-        called right when it woke may have slept too long, and sleeps less the next time.
+        called right when it woke may have slept too long, and sleeps less the next time; one epoch that took much
+        longer than the one before does not count.
         """
         now_s = time.monotonic()
         cycle_s, late_s, self._called_at_s = now_s - self._called_at_s, now_s - self._wakes_at_s, now_s
+        shorter_s, self._cycle_s = min(cycle_s, self._cycle_s), cycle_s
         if full:
             overslept = late_s < OVERSLEPT_S
-            self._sleep_s = self._sleep_s * CYCLE_BACK_OFF if overslept else min(CYCLE_S_MAX, CYCLE_SHARE * cycle_s)
+            self._sleep_s = self._sleep_s * CYCLE_BACK_OFF if overslept else min(CYCLE_S_MAX, CYCLE_SHARE * shorter_s)
             wait_s = self._sleep_s
         else:
             self._sleep_s = 0.0
@@ -123,12 +125,14 @@ class Lane(StatefulSourcePartition[Item, None]):
     def _take(self, records: Sequence[Record], item: Item) -> None:
         """Sorts records into the reads of their sources, and notes how far each partition is."""
         by_partition: dict[tuple[str, int], list[Record]] = {}
+        last_topic, last_partition, run = "", -1, list[Record]()
         for record in records:
-            at = (record.topic(), record.partition())
-            if at in by_partition:
-                by_partition[at].append(record)
-            else:
-                by_partition[at] = [record]
+            topic, partition = record.topic(), record.partition()
+            # Records come in runs of one partition, and most of the time goes into finding the place of each.
+            if partition != last_partition or topic != last_topic:
+                run = by_partition.setdefault((topic, partition), [])
+                last_topic, last_partition = topic, partition
+            run.append(record)
         for (topic, partition), part in by_partition.items():
             item.reads += [Read(source, topic, partition, part) for source in self._sources[topic]]
             tp = TopicPartition(topic, partition)

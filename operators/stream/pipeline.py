@@ -25,6 +25,8 @@ from operators.stream.keys import KEYS, RECORD_KEY, key_groups
 from operators.stream.records import Columns, DeadLetter, Encoded, Ints, Item, Outcome, Part, concatenate
 
 SAMPLE_EVERY: Final = 16
+TICK_MS: Final = 250
+"""How often time moves for key groups that get no rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Work:
     streams: dict[str, Columns] = field(default_factory=dict)
     groups: dict[str, set[int]] = field(default_factory=dict)
     """Key groups by step that an exchange brought here, with rows or without."""
+    ticks: bool = False
+    """Whether all of it, or some of what an exchange brought, is there to tell the time only."""
     outcome: Outcome = field(default_factory=lambda: Outcome(0))
 
 
@@ -93,6 +97,8 @@ class Pipeline:
         self._plan, self._codec, self._decoder, self._kernels = plan, codec, decoder, kernels
         self._observer = observer or Observer()
         self._epoch = -1
+        self._told_ms: dict[int, int] = {}
+        """By segment, when all of its key groups were told the time."""
 
     def open(self, step_id: str, groups: Sequence[int]) -> None:
         """Takes over key groups of a step before the first record needs them."""
@@ -110,6 +116,7 @@ class Pipeline:
         for batch in _by_epoch(items):
             work = Work(batch[0].epoch, batch[-1].now_ms, outcome=Outcome(batch[0].epoch))
             reads = [read for item in batch for read in item.reads]
+            work.ticks = not reads
             work.streams, dead = self._decoder(reads)
             for item in batch:
                 work.outcome.progress.update(item.progress)
@@ -132,6 +139,7 @@ class Pipeline:
             work = works.setdefault(part.epoch, Work(part.epoch, part.now_ms, outcome=Outcome(part.epoch)))
             work.now_ms = max(work.now_ms, part.now_ms)
             work.groups.setdefault(part.step, set()).add(part.group)
+            work.ticks |= not part.inputs
             for role, columns in part.inputs.items():
                 pieces.setdefault((part.epoch, f"{role}@{part.step}"), []).extend(columns)
         for (epoch, name), columns in pieces.items():
@@ -181,20 +189,32 @@ class Pipeline:
         reach(CrashPoint.KERNEL_PROCESSED)  # a crash here loses nothing: the epoch was not committed
 
     def parts(self, index: int, work: Work) -> list[tuple[str, Part]]:
-        """What must reach the key groups of a segment: a part for each, so that all of them hear of the epoch."""
-        result = []
+        """What must reach the key groups of a segment: rows, and to those without any the time now and then.
+
+        A part costs some work of two processes whatever is in it, and an epoch has many works.
+        """
+        tell_all, result = self._tells_all(index, work), []
         for step in self._plan.segments[index]:
-            split: dict[int, dict[str, list[Columns]]] = {group: {} for group in range(step.key_groups)}
+            told = range(step.key_groups) if tell_all else ()
+            split: dict[int, dict[str, list[Columns]]] = {group: {} for group in told}
             for role, name in step.inputs.items():
                 columns = work.streams.get(name)
                 if columns is not None and len(columns):
                     for group, rows in split_by_group(self._keyed(step, columns, work)):
-                        split[group][role] = [rows]
+                        split.setdefault(group, {})[role] = [rows]
             result += [
                 (f"{step.id}/{group:04d}", Part(step.id, group, work.epoch, work.now_ms, inputs))
                 for group, inputs in split.items()
             ]
         return result
+
+    def _tells_all(self, index: int, work: Work) -> bool:
+        """Whether the key groups of a segment without rows are to hear of the time."""
+        told_ms = self._told_ms.get(index)
+        due = told_ms is None or not 0 <= work.now_ms - told_ms < TICK_MS  # a clock may be set back
+        if due or work.ticks:
+            self._told_ms[index] = work.now_ms
+        return due or work.ticks
 
     def run(self, items: Sequence[Item]) -> list[Outcome]:
         """The whole flow in one process, with no exchange."""

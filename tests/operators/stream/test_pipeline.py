@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -19,7 +20,7 @@ from operators.codec.sources import FolderSchemas
 from operators.stream.decode import Decoder, SourceDecoder
 from operators.stream.kernel import StepOutcome
 from operators.stream.keys import key_groups
-from operators.stream.pipeline import Pipeline, Plan, StepPlan, keyed, split_by_group
+from operators.stream.pipeline import TICK_MS, Pipeline, Plan, StepPlan, keyed, split_by_group
 from operators.stream.records import Columns, Item, Origin, Read, RecordCopy
 
 TOPIC = "orders.executions"
@@ -114,6 +115,32 @@ def test_a_tick_reaches_kernels_behind_an_exchange_so_that_their_timers_run(
     [gathered] = pipeline.gather([part for _, part in pipeline.parts(1, work)])
     pipeline.run_segment(1, gathered, exchanged=True)
     assert kernels["accounts"].calls == ["epoch", ("open", [0, 1, 2]), {}]
+
+
+def test_key_groups_without_rows_are_told_the_time_now_and_then_and_by_every_tick(
+    pipeline: Pipeline, codec: Any, engine: Any
+) -> None:
+    def told(now_ms: int, *keys: str, epoch: int) -> set[int]:
+        [work] = pipeline.read([replace(item(codec, engine, *keys, epoch=epoch), now_ms=now_ms)])
+        return {part.group for _, part in pipeline.parts(1, work)}
+
+    of_a, every = {int(key_groups([b"A"], 3)[0])}, {0, 1, 2}
+    assert told(10_000, "A|1", epoch=0) == every, "the first work opens all key groups"
+    assert told(10_000 + TICK_MS - 1, "A|1", epoch=1) == of_a
+    assert told(10_000 + TICK_MS, "A|1", epoch=2) == every
+    assert told(10_001 + TICK_MS, "A|1", epoch=3) == of_a
+    assert told(10_002 + TICK_MS, epoch=4) == every, "a tick is there for the timers"
+    assert told(10_001, "A|1", epoch=5) == every, "the clock was set back"
+
+
+def test_a_tick_goes_on_through_a_later_exchange(pipeline: Pipeline, codec: Any, engine: Any) -> None:
+    for epoch in (0, 1):
+        [work] = pipeline.read([item(codec, engine, epoch=epoch)])
+        [gathered] = pipeline.gather([part for _, part in pipeline.parts(1, work)])
+        assert gathered.ticks
+    [work] = pipeline.read([item(codec, engine, "A|1", epoch=2)])
+    [gathered] = pipeline.gather([part for _, part in pipeline.parts(1, work)])
+    assert not gathered.ticks
 
 
 def test_a_row_whose_derived_key_cannot_hold_state_is_a_dead_letter_of_that_step(
