@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import msgspec
+
 from config.errors import ConfigurationError, Problem
+from config.options import suggest
 from config.topics import TOPICS
 from config.topology import OperatorSpec, Step, Topology, load_topology, validate
+from flows.catalog import EVENT_TYPES
 from operators.registry import Operator
 from operators.stream.decode import SourceDecoder
 from operators.stream.keys import KEYS, RECORD_KEY
@@ -33,9 +37,25 @@ def check(topology: Topology, operators: Mapping[str, Operator]) -> dict[str, ob
         for step in topology.steps
         if step.key != RECORD_KEY and step.key not in KEYS
     ]
+    problems += _field_problems(topology)
     if problems:
         raise ConfigurationError(problems)
     return options
+
+
+def _field_problems(topology: Topology) -> Iterator[Problem]:
+    """Fields that a source selects by or takes its time from, and that its topic's records do not have."""
+    for name, source in topology.sources.items():
+        kind = EVENT_TYPES.get(str(source.topic))
+        if kind is None:
+            continue
+        fields = [field.encode_name for field in msgspec.structs.fields(kind)]
+        for wanted in (*source.where, source.event_time):
+            if wanted not in fields:
+                hint = suggest(wanted, fields)
+                yield source.topic.place.problem(
+                    f"source {name!r}: records of {source.topic!r} have no field {wanted!r}{hint}"
+                )
 
 
 def plan(topology: Topology, operators: Mapping[str, Operator], partitions: Mapping[str, int]) -> Plan:

@@ -130,3 +130,14 @@ def test_broadcast_sources_are_not_decoded_by_the_lane(topology: Callable[..., T
         sources="executions: {topic: orders.executions}\n  fees: {topic: reference.symbols, broadcast: true}",
     )
     assert [source.name for source in source_decoders(loaded)] == ["executions"]
+
+
+def test_a_field_that_records_do_not_have_is_refused_with_its_place(topology: Callable[..., Topology]) -> None:
+    flow = topology(
+        "id: enriched, operator: enrich, from: [executions], key: order",
+        sources="executions: {topic: orders.executions, where: {eventTyp: EXECUTION_REPORTED}}",
+        outputs="[{from: enriched.out, topic: orders.enrichment}]",
+    )
+    with pytest.raises(ConfigurationError, match="no field 'eventTyp'; did you mean 'eventType'") as caught:
+        check(flow, OPERATORS)
+    assert [problem.line for problem in caught.value.problems] == [4]
