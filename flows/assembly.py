@@ -36,6 +36,7 @@ from operators.stream.pipeline import TICK_MS, Observer, Pipeline, Plan
 from operators.stream.records import DeadLetter
 from operators.stream.scalar import StreamSpec
 from operators.stream.stall import CommittedEnds, StallWatch
+from operators.stream.together import TogetherReader
 from sinks.committer import CommitObserver, Committer
 
 CHANGELOG_CONFIG: Final = {"cleanup.policy": "compact"}
@@ -280,7 +281,7 @@ class Assembly:
         self._open_key_groups({tp.partition for tp in mine})
         engine = self._flow.settings.engine
         return Lane(
-            self._flow.log.reader(self._flow.client_id(f"lane-{self._index}")),
+            TogetherReader(lambda topic: self._flow.log.reader(self._flow.client_id(f"lane-{self._index}-{topic}"))),
             topics,
             LaneOptions(engine.poll_records, engine.collect_ms, TICK_MS),
             self.lane_state,
