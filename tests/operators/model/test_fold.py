@@ -246,7 +246,7 @@ def executions(draw: st.DrawFn, orders: dict[str, Order], sent: dict[str, list[E
     reference = draw(st.sampled_from([*(e.exec_id for e in before[-12:]), f"E{number + 1}"]))
     event = ExecutionReport(
         event_type="EXECUTION_REPORTED",
-        occurred_at=odd(1_500_000 + number, 3, -3),
+        occurred_at=odd(1_500_000 + number, 3, -3, (DAY + 1) * 86_400_000_000),
         key=key,
         cl_ord_id=draw(st.sampled_from(["C1", None])),
         orig_cl_ord_id="C1" if exec_type == "REPLACED" else None,
@@ -254,7 +254,7 @@ def executions(draw: st.DrawFn, orders: dict[str, Order], sent: dict[str, list[E
         source=odd("gateway-1", "gateway-2"),
         venue=odd(draw(st.sampled_from(["XNAS", "XNAS", "XNYS"])), "DARK", ""),
         session=odd("S1" if key == KEYS[3] else None, "S2", "S" * 300),
-        trade_date=odd(DAY + 7, DAY + 20, DAY - 1, DAY + 2, DAY + 6),
+        trade_date=odd(DAY + 7, DAY + 20, DAY - 1, DAY + 2, DAY + 6, 0, 84_006, 2**31 - 1),
         exec_id=odd(f"E{number}", "E1", "E" * 300, ""),
         exec_ref_id=reference if exec_type in ("TRADE_CANCEL", "TRADE_CORRECT") else None,
         exec_type=exec_type,
