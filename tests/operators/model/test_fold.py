@@ -360,6 +360,28 @@ def test_parents_are_taken_as_the_rules_do_whichever_event_names_them(
     assert columnar.order(KEYS[0]) == scalar.orders[KEYS[0]]
 
 
+def test_the_price_at_the_end_is_kept_in_a_row() -> None:
+    """Of an order that a status ends, whose fill is busted, and which then gets a late one."""
+    new = msgspec.structs.replace(opening(), arrival_price=100_000_000, decision_price=99_000_000)
+    end = msgspec.structs.replace(
+        new, sequence=2, status=StatusDetail(code="CANCELED", filled_quantity=0), market=MarketState(price=102_000_000)
+    )
+    first = plain_fill(1, ordered=10)
+    bust = msgspec.structs.replace(
+        first, sequence=2, exec_id="B1", exec_ref_id="E1", exec_type="TRADE_CANCEL", cum_quantity=0, leaves_quantity=0
+    )
+    scalar, columnar = Scalar(), Columnar()
+    for event in (new, first, end, bust, plain_fill(3, ordered=10)):
+        scalar.take(event)
+        columnar.take([event], forget=True)
+    assert columnar.outputs == scalar.outputs
+    last = columnar.outputs[f"enriched {KEYS[0]}"][-1]
+    assert last["shortfall"]["opportunity"] == (10**9 - 1) * 3_000_000
+    order = columnar.order(KEYS[0])
+    assert order is not None
+    assert order.end_price == 102_000_000
+
+
 def test_what_a_row_stores_does_not_grow_with_its_fills_and_old_fills_are_still_known() -> None:
     columnar = Columnar()
     fills = [plain_fill(number) for number in range(1, 2_001)]

@@ -604,6 +604,27 @@ def test_an_order_that_ends_tells_what_it_did_not_get_once() -> None:
     assert len(enriched(steps)) == 2
 
 
+def test_a_bust_and_a_late_fill_of_a_canceled_order_keep_the_price_at_its_end() -> None:
+    """To sell at 12 what was decided at 9, whatever the market does later; 80, then 100, then 70 are left undone."""
+    cancel = vm("CANCELED", "CANCELED", 100, 20, 0, market=MarketState(price=12 * MICROS))
+    bust = vm("TRADE_CANCEL", "CANCELED", 100, 0, 0, 20, 10, exec_ref_id="E2")
+    late = trade("CANCELED", 100, 30, 0, 30, 10, market=MarketState(price=15 * MICROS))
+    steps = play([es("NEW", decision_price=9 * MICROS), *(m for m, _ in PART[1:]), cancel, es("CANCELED"), bust, late])
+    shortfalls = [event.shortfall for event in enriched(steps)[1:]]
+    assert [s and s.opportunity for s in shortfalls] == [-80 * 3 * MICROS, -100 * 3 * MICROS, -70 * 3 * MICROS]
+    assert all(s and s.total == s.delay + s.execution + (s.opportunity or 0) + s.fees for s in shortfalls)
+
+
+def test_an_order_that_lives_on_ends_at_another_price() -> None:
+    def canceled(price: int) -> ExecutionReport:
+        return vm("CANCELED", "CANCELED", 100, 0, 0, market=MarketState(price=price * MICROS))
+
+    restated = vm("RESTATED", "NEW", 100, 0, 100, restatement_reason="GT_RENEWAL")
+    steps = play([es("NEW", decision_price=9 * MICROS), canceled(12), restated, canceled(13)])
+    shortfalls = [event.shortfall for event in enriched(steps)]
+    assert [s and s.opportunity for s in shortfalls] == [-100 * 3 * MICROS, -100 * 4 * MICROS]
+
+
 def test_the_interval_vwap_is_that_of_the_market_since_acceptance() -> None:
     accepted, later = (
         MarketState(volume=1_000, turnover=10_000 * MICROS),
