@@ -71,7 +71,7 @@ def _on_trade(
         change = Change(
             exec_id=trade.version.exec_id,
             quantity=trade.quantity,
-            price=trade.version.price,
+            price=trade.price,
             venue=event.venue,
             liquidity=trade.liquidity,
             trade_date=event.trade_date,

@@ -566,9 +566,11 @@ def test_a_split_divides_the_limit_price_unless_the_venue_reports_the_new_one(
 def test_a_trade_from_before_a_split_that_comes_late_counts_as_if_it_had_been_there() -> None:
     split = vm("RESTATED", "NEW", 200, 0, 200, trade_date=DAY2, restatement_reason="GT_CORPORATE_ACTION")
     late = trade("PARTIALLY_FILLED", 100, 10, 90, 10, 10, trade_date=DAY1)
-    order = play([es("NEW", time_in_force="GOOD_TILL_CANCEL"), split, late])[-1].order
+    steps = play([es("NEW", time_in_force="GOOD_TILL_CANCEL"), split, late])
+    order, [told] = steps[-1].order, enriched(steps)
     assert order is not None
     assert (order.filled, order.notional) == (20, 100 * MICROS)
+    assert (told.last_quantity, told.last_price) == (20, 5 * MICROS)
 
 
 def test_an_order_first_heard_of_by_a_cancel_reject_takes_its_terms_from_the_next_message() -> None:
