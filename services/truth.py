@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from services.truth_fees import FeeTable
@@ -20,6 +21,9 @@ ENGINE_STATUS = "ORDER_STATUS_CHANGED"
 PARENT_SOURCE = "parent-aggregator"
 ENDS = (*sorted(DEAD), "FILLED")
 _FILLS = ("TRADE", "TRADE_CANCEL", "TRADE_CORRECT")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MICROS = 7_258_118_400_000_000
+"""The end of 2199 in microseconds since 1970."""
 _SIDES = ("BUY", "SELL", "SELL_SHORT", "SELL_SHORT_EXEMPT")
 _LIQUIDITIES = (None, "ADDED", "REMOVED", "ROUTED", "AUCTION")
 
@@ -232,9 +236,18 @@ class Truth:
 def _usable_execution(record: Mapping[str, Any]) -> bool:
     if record["orderQuantity"] < 0 or record["side"] not in _SIDES or record["liquidity"] not in _LIQUIDITIES:
         return False
+    if not _possible_trade_date(record["tradeDate"], record["occurredAt"]):
+        return False
     if record["execType"] not in ("TRADE", "TRADE_CORRECT"):
         return True
     return bool(record["lastQuantity"] > 0 and record["lastPrice"] is not None and record["lastPrice"] > 0)
+
+
+def _possible_trade_date(trade_date: int, occurred_at: int) -> bool:
+    """Up to a week ahead of the report; one whose clock shows a day before 2000 may name any day before 2200."""
+    said = _EPOCH + timedelta(microseconds=min(occurred_at, _LAST_MICROS))
+    latest = said.date() + timedelta(days=7) if said.year >= 2000 else date(2199, 12, 31)
+    return 0 < trade_date <= (min(latest, date(2199, 12, 31)) - _EPOCH.date()).days
 
 
 @dataclass(slots=True)

@@ -12,7 +12,8 @@ once.
 
 A fill's number is its place in the list. FIFO needs no queue of its own: the open lots of a long position are its buys
 from the head on, those of a short one its sells, and the head only moves forward. A split writes the open lots down
-anew behind it, each with its part of the new quantity and its old basis.
+anew behind it, each with its part of the new quantity and its old basis. It is a ratio, so what is derived anew without
+a fill of before it is scaled as well.
 """
 
 from __future__ import annotations
@@ -32,9 +33,10 @@ CHUNK: Final = 16
 """Fills of a chunk, part of stored state: the fewer, the less is rewritten with a fill; the more, the fewer entries."""
 
 FILL: Final = 0
-SPLIT: Final = 1
 LOT: Final = 2
-"""Kinds of items: a fill; the change of quantity by a split; an open lot as the split before it left it."""
+SPLIT: Final = 3
+"""Kinds of items: a fill; an open lot as the split before it left it; a split, of which `quantity` and `notional` are
+the new units and the old ones that they stand for."""
 
 _ITEM: Final = Struct("<BiqqQQ")
 _START: Final = Struct("<9q")
@@ -129,36 +131,50 @@ class Fills:
         self._check()
 
     def split(self, item: Item) -> None:
-        """Changes the quantity at the same cost; what changes side or closes by it is as if traded for nothing."""
+        """Scales what is held, at the same cost; what is too little for one new unit is as if traded for nothing."""
         before, number = self.sums, self._next_number()
-        after = before.quantity + item.quantity
-        lots: list[tuple[int, int]] = []
-        price = before.last_price
-        if before.quantity * after > 0:
-            lots = _spread(list(self._open_lots()), abs(before.quantity), abs(after))
-            price = price * abs(before.quantity) // abs(after)
-            realised = fifo_realised = 0
-            basis, fifo_basis = before.cost_basis, before.fifo_cost_basis
-        else:
-            realised, fifo_realised = -before.cost_basis, -before.fifo_cost_basis
-            basis = fifo_basis = 0
-            lots = [(abs(after), 0)] if after else []
+        held = abs(before.quantity) * item.quantity // item.notional
+        direction = before.direction
+        lots = _spread(list(self._open_lots()), abs(before.quantity), held) if held else []
+        realised, fifo_realised = (0, 0) if held else (-before.cost_basis, -before.fifo_cost_basis)
+        basis, fifo_basis = (before.cost_basis, before.fifo_cost_basis) if held else (0, 0)
         self.sums = Sums(
-            after,
+            direction * held,
             basis,
             before.realised + realised,
             fifo_basis,
             before.fifo_realised + fifo_realised,
             number + 1,
             *(lots[0] if lots else (0, 0)),
-            price,
+            before.last_price * item.notional // item.quantity,
         )
         self._append(item)
-        direction = self.sums.direction
         for quantity, notional in lots:
             self._make_room()
             self._append(Item(LOT, item.trade_date, direction * quantity, notional))
         self._check()
+
+    def split_once(self, item: Item, *, known: bool) -> None:
+        """Books a split in front of the fills of its date and later; `known` says that one of the date may be booked.
+
+        Each restated order tells the ratio by quantities that were rounded down, so the largest tells it best: a split
+        is never booked twice, but one that was read from less is derived anew.
+        """
+        number = self._split_of(item.trade_date) if known else None
+        if number is not None:
+            if item.notional > self.item(number).notional and self.derivable(number):
+                self.rederive(number, item)
+            return
+        number = len(self)
+        while number > self._first * CHUNK:
+            before = self.item(number - 1)
+            if before.kind != FILL or before.trade_date < item.trade_date:
+                break
+            number -= 1
+        if number < len(self) and self.derivable(number):
+            self.rederive(number, item, self.item(number))
+        else:
+            self.split(item)
 
     def carry_over(self, trade_date: int) -> None:
         """Begins a list with what is held, as one lot; nothing before it can be derived anew."""
@@ -190,18 +206,12 @@ class Fills:
         start = self._start_of(number // CHUNK)
         return start.quantity == 0 or start.head // CHUNK >= self._first
 
-    def rederive(self, number: int, corrected: Item | None, *, split_change: int = 0) -> None:
-        """Puts a corrected fill in place of one, or leaves it out, and derives what follows anew.
-
-        `split_change` is what a later split of the same order changes less or more for it, as a signed quantity.
-        """
+    def rederive(self, number: int, *instead: Item) -> None:
+        """Puts other items, or none, in place of a fill or split, and derives what follows anew."""
         first, chunks = number // CHUNK, self._chunks
         items = [item for chunk in range(first, chunks + 1) for item in self._items(chunk)]
         at = number - first * CHUNK
-        order, trade_date = items[at].order, items[at].trade_date
-        items[at : at + 1] = [corrected] if corrected is not None else []
-        if split_change:
-            _change_split(items, at, order, split_change, trade_date)
+        items[at : at + 1] = instead
         self.sums = self._start = self._start_of(first)
         self._chunks, self._recent = first, b""
         behind_start = True
@@ -231,6 +241,13 @@ class Fills:
                 return
             self.written[self._first] = None
             self._first += 1
+
+    def _split_of(self, trade_date: int) -> int | None:
+        for chunk in range(self._chunks, self._first - 1, -1):
+            for number, item in reversed(list(enumerate(self._items(chunk), chunk * CHUNK))):
+                if (item.kind, item.trade_date) == (SPLIT, trade_date):
+                    return number
+        return None
 
     def _use_up(self, quantity: int) -> tuple[tuple[int, int, int], int]:
         """Takes a quantity from the oldest lots: the head after it, and the basis that was given up."""
@@ -316,13 +333,3 @@ def _spread(lots: list[tuple[int, int]], before: int, after: int) -> list[tuple[
             result.append((scaled, basis))
             new, basis = new + scaled, 0
     return result
-
-
-def _change_split(items: list[Item], behind: int, order: int, change: int, trade_date: int) -> None:
-    """Changes the first split of an order behind a place; where there is none, the change is a split at the end."""
-    for at in range(behind, len(items)):
-        item = items[at]
-        if item.kind == SPLIT and item.order == order:
-            items[at] = item._replace(quantity=item.quantity + change)
-            return
-    items.append(Item(SPLIT, trade_date, change, 0, order))

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from operators.model.arrays import Array, Flags, Ints, RecordBatch, byte_lengths, none_valid
 from operators.model.fee_columns import FillRates
+from operators.model.order_checks import trade_dates_fit
 from operators.model.order_columns import ExecutionColumns, order_ids
 from operators.model.order_layout import HASHES, Column
 from operators.model.order_state import Context
@@ -65,6 +66,7 @@ class Fills:
             events.is_trade
             & events.readable
             & (events.occurred_at >= 0)
+            & trade_dates_fit(events.trade_date, events.occurred_at)
             & (events.side >= 0)
             & (events.order_quantity >= 0)
             & (events.sequence >= 0)

@@ -5,7 +5,7 @@
 | opens or adds | grows by it | grows by quantity × price | unchanged |
 | reduces | shrinks by it | gives up what the closed part cost | proceeds minus what is given up |
 | flips through zero | the remainder, other sign | remainder × price | as if it had been closed |
-| splits the holding | grows or shrinks by the difference | unchanged | unchanged |
+| splits the holding | is scaled | unchanged | unchanged |
 
 Average cost gives up the closed part's share of the whole basis, FIFO the basis of the oldest lots. A long position has
 a positive quantity and cost basis, a short one negative. The basis is kept as a total, never per share: only the share

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Final
 
+import numpy as np
+
 from config.errors import InvalidRecordError
+from operators.model.arrays import Flags, Ints
 from operators.model.events import ExecType, ExecutionReport, Liquidity, OrderStatusChanged, OrdStatus, Side, order_of
 from operators.model.executions import EXECUTION_TYPES
 from operators.model.money import fitting
 
 TEXT_BYTES_MAX: Final = 255
 """Longest identifier, symbol or venue in UTF-8. FIX venues use some tens; more is a broken or hostile producer."""
+TRADE_DATE_AHEAD_DAYS_MAX: Final = 7
+"""How far a trade date may lie ahead of its report: a night session before a long weekend needs four."""
+TRADE_DATE_MAX: Final = (date(2199, 12, 31) - date(1970, 1, 1)).days
+"""The latest trade date in days since 1970, whatever the clock of the report says."""
+
+_DAY_MICROS: Final = 86_400_000_000
+_CLOCK_SET_DAY: Final = (date(2000, 1, 1) - date(1970, 1, 1)).days
 
 _SIDES: Final = frozenset(side.value for side in Side)
 _STATUSES: Final = frozenset(status.value for status in OrdStatus)
@@ -33,8 +44,14 @@ def checked_status(event: OrderStatusChanged) -> OrdStatus:
 
 
 def checked_execution(event: ExecutionReport) -> ExecType:
-    """The execution's type; `InvalidRecordError` for values no rule can work with."""
+    """The execution's type; `InvalidRecordError` for values no rule can work with.
+
+    The order's trading day is the largest trade date that was named, so one absurd date would make every later fill of
+    the order one of the past. For its bounds see `trade_dates_fit`.
+    """
     _check(event.occurred_at >= 0, "time", event.occurred_at)
+    latest = _latest_trade_date(event.occurred_at)
+    _check(1 <= event.trade_date <= latest, f"trade date not within days 1 to {latest} since 1970:", event.trade_date)
     _check(event.exec_type in _EXEC_TYPES, "execType", event.exec_type)
     _check(event.order_quantity >= 0, "order quantity", event.order_quantity)
     _check(event.sequence >= 0, "sequence", event.sequence)
@@ -50,6 +67,23 @@ def checked_execution(event: ExecutionReport) -> ExecType:
         _check(event.ord_status in _STATUSES, "ordStatus", event.ord_status)
         _check(event.cum_quantity >= 0, "cumQuantity", event.cum_quantity)
     return kind
+
+
+def trade_dates_fit(trade_dates: Ints, occurred_at: Ints) -> Flags:
+    """Which trade dates (days since 1970) `checked_execution` accepts at those times (microseconds, UTC).
+
+    From 1970-01-02, for day 0 is what an unset field says, up to 7 days after the report's own day. A clock that shows
+    a day before 2000 was never set and says nothing about dates; what it reports may be of any day to the end of 2199.
+    """
+    day = occurred_at // _DAY_MICROS
+    latest = np.where(day >= _CLOCK_SET_DAY, day + TRADE_DATE_AHEAD_DAYS_MAX, TRADE_DATE_MAX)
+    fit: Flags = (trade_dates >= 1) & (trade_dates <= np.minimum(latest, TRADE_DATE_MAX))
+    return fit
+
+
+def _latest_trade_date(occurred_at: int) -> int:
+    day = occurred_at // _DAY_MICROS
+    return min(day + TRADE_DATE_AHEAD_DAYS_MAX, TRADE_DATE_MAX) if day >= _CLOCK_SET_DAY else TRADE_DATE_MAX
 
 
 def _check_execution(event: ExecutionReport, kind: ExecType) -> None:

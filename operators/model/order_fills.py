@@ -71,7 +71,7 @@ def _on_trade(
         change = Change(
             exec_id=trade.version.exec_id,
             quantity=trade.quantity,
-            price=trade.version.price,
+            price=trade.price,
             venue=event.venue,
             liquidity=trade.liquidity,
             trade_date=event.trade_date,
@@ -151,6 +151,7 @@ def on_split(
         limit_price=_per_unit(order.limit_price, split) if event.price is None else event.price,
         arrival_price=_per_unit(order.arrival_price, split),
         decision_price=_per_unit(order.decision_price, split),
+        end_price=_per_unit(order.end_price, split),
         filled=filled,
         day=order.day and Day(split.of(order.day.filled), order.day.notional),
         splits=(*order.splits, split),

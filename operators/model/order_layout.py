@@ -95,6 +95,7 @@ class Extra(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     superseded: tuple[str, ...] = ()
     waiting: tuple[Execution, ...] = ()
     splits: tuple[Split, ...] = ()
+    end_price: int | None = None
 
     @staticmethod
     def of(order: Order) -> Extra:

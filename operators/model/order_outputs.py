@@ -88,6 +88,7 @@ def finish(
         after = msgspec.structs.replace(after, at_venue=after.at_venue.says(OrdStatus.NEW))
     if change is None and after.dead and not before.dead and after.decision_price is not None:
         change = Change(exec_type=str(after.engine.code if after.engine.dead else after.at_venue.code))
+    after = _with_end_price(before, after, cause)
     outputs: list[Output] = []
     if after.code is not None and (change is not None or visible(before) != visible(after)):
         after = msgspec.structs.replace(after, sequence=after.sequence + 1)
@@ -121,6 +122,16 @@ def told(order: Order, cause: Cause, anomalies: list[Noted], context: Context, o
         for number, noted in enumerate(anomalies, start=1)
     ]
     return Step(msgspec.structs.replace(order, anomalies=order.anomalies + len(events)), outputs, events)
+
+
+def _with_end_price(before: Order, after: Order, cause: Cause) -> Order:
+    """The order with the price at its end, taken when it dies and kept for the busts and late fills that follow."""
+    if not after.dead:
+        return after if after.end_price is None else msgspec.structs.replace(after, end_price=None)
+    price = cause.market.price if cause.market else None
+    if before.dead or after.decision_price is None or price is None or price <= 0:
+        return after
+    return msgspec.structs.replace(after, end_price=price)
 
 
 def _consolidated(order: Order, cause: Cause, context: Context) -> OrderStatusChanged:
@@ -160,6 +171,7 @@ def _consolidated(order: Order, cause: Cause, context: Context) -> OrderStatusCh
 
 def _enriched(order: Order, cause: Cause, change: Change, context: Context) -> OrderEnriched:
     sign, average = side_sign(order.side), order.average_price
+    price_now = cause.market.price if cause.market else None
     vwap = interval_vwap(order.accepted_at, _market(cause)) if order.day is None else None
     return OrderEnriched(
         event_type=EventType.ORDER_ENRICHED,
@@ -197,7 +209,7 @@ def _enriched(order: Order, cause: Cause, change: Change, context: Context) -> O
             arrival_price=order.arrival_price,
             fees=order.total_fees,
             ended=order.closed,
-            end_price=cause.market.price if cause.market else None,
+            end_price=price_now if order.end_price is None else order.end_price,
         ),
         correlation_id=cause.correlation_id,
     )

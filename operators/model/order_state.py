@@ -79,7 +79,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
     `executions` are the recent ones: whoever keeps the state may move old ones out and answer for them (`Recall`).
     `trade_date` is the largest its venues named; `day` is there from the order's second day on. `superseded` are the
-    ClOrdIDs that the venue replaced last, `waiting` busts and corrections whose trade has not come yet.
+    ClOrdIDs that the venue replaced last, `waiting` busts and corrections whose trade has not come yet. `end_price` is
+    the market's price when an order with a decision price was canceled, expired or rejected.
     """
 
     key: str
@@ -112,6 +113,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     superseded: tuple[str, ...] = ()
     waiting: tuple[Execution, ...] = ()
     splits: tuple[Split, ...] = ()
+    end_price: int | None = None
     executions: tuple[Execution, ...] = ()
 
     @property

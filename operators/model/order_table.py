@@ -244,6 +244,7 @@ class OrderTable:
             superseded=extra.superseded,
             waiting=extra.waiting,
             splits=extra.splits,
+            end_price=extra.end_price,
             executions=tuple(execution_of(entry) for entry in split(self.entries[row])),
         )
 

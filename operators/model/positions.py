@@ -8,7 +8,7 @@ positions of an account are the keys that start with `account|`.
 | TRADE | adds a fill: see `holdings` for what it does to quantity, cost basis and realised |
 | TRADE_CANCEL | takes its fill out, as if it had never been |
 | TRADE_CORRECT | puts the corrected fill in its place, as if it had been right at once |
-| RESTATED | a split: the quantity changes by what the order's filled quantity does, the cost does not |
+| RESTATED | a split: the first of its date scales the whole holding, at the same cost |
 | anything with no fill | nothing |
 
 Realised results are kept gross. With `fees_inside` the net figures take the fees off them; either way `fees` is their
@@ -18,7 +18,10 @@ A bust or correction whose fill is not in the list any more (too old, or from be
 opposite of the fill, at its price, and counted as the anomaly NOT_REDERIVED: quantity and cash are exact, what was
 realised depends on the path.
 
-A split is known from restated orders only: a holding that no such order belongs to does not split.
+A split is a corporate action on all that is held of the symbol, and known from restated orders only: each tells it by
+its own filled quantity before and after, rounded down. So the ratio is read from the largest of them, once per date,
+and scales what was held before that date. Where no restated order had fills the holding does not split. An order whose
+fills became less than one new unit tells no ratio: the anomaly NO_RATIO.
 
 No sequence per order is kept to refuse repeated events: the engine delivers each exactly once, and such a memory would
 grow with every order the account ever had.
@@ -45,6 +48,9 @@ from operators.model.money import fitting
 NOT_REDERIVED: Final = "NOT_REDERIVED"
 """Anomaly: a bust or correction that was booked as an opposite fill."""
 
+NO_RATIO: Final = "NO_RATIO"
+"""Anomaly: a split that leaves nothing of its order's fills."""
+
 _SUMS_OF: Final = attrgetter(*Sums._fields)
 _DAY_MICROS: Final = 86_400_000_000
 _DAY_MAX: Final = 2**31 - 1
@@ -53,6 +59,7 @@ _DAY_MAX: Final = 2**31 - 1
 class Position(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One account's position in one symbol. Amounts in millionths; sums count from the first fill.
 
+    `split_date` is the latest trade date of a split, in days since 1970.
     `head`, `head_quantity`, `head_basis` and `fills` are what deriving it anew needs, see `fill_list`.
     """
 
@@ -73,6 +80,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     head_quantity: int = 0
     head_basis: int = 0
     fills: FillList | None = None
+    split_date: int | None = None
 
     @property
     def average_cost(self) -> int | None:
@@ -134,10 +142,10 @@ def on_enriched(
         account_id=account_of(event.key), symbol=event.symbol, last_price=0, updated_at=event.occurred_at
     )
     trade_date = _trade_date(event)
-    fills, anomalies = _fills(before, trade_date, read), list[str]()
+    fills, anomalies, split_date = _fills(before, trade_date, read), list[str](), before.split_date
     if kind == ExecType.RESTATED:
         notional = 0
-        fills.split(Item(SPLIT, trade_date, sign * event.last_quantity, 0, hash_of(event.key)))
+        split_date = _split(fills, event, trade_date, split_date, anomalies)
     elif takes_back:
         notional = _replaced(fills, event, sign, trade_date, anomalies)
     else:
@@ -163,6 +171,7 @@ def on_enriched(
         head_quantity=sums.head_quantity,
         head_basis=sums.head_basis,
         fills=fills.stored(),
+        split_date=split_date,
     )
     entries = {chunk_suffix(number): chunk for number, chunk in fills.written.items()}
     return Booked(after, entries, anomalies)
@@ -183,6 +192,21 @@ def _fills(position: Position, trade_date: int, read: ReadEntry) -> Fills:
     fills = Fills(FillList(sums), sums, read)
     fills.carry_over(trade_date)
     return fills
+
+
+def _split(
+    fills: Fills, event: OrderEnriched, trade_date: int, split_date: int | None, anomalies: list[str]
+) -> int | None:
+    """Books a split unless it is booked already; the latest date of one."""
+    old, new = event.replaced_quantity, event.replaced_quantity + event.last_quantity
+    if old <= 0 or new < 0:
+        raise InvalidRecordError(f"a split cannot make {new} of {old}")
+    if new == 0:
+        anomalies.append(NO_RATIO)
+        return split_date
+    known = split_date is not None and trade_date <= split_date
+    fills.split_once(Item(SPLIT, trade_date, new, old, hash_of(event.key)), known=known)
+    return trade_date if split_date is None else max(split_date, trade_date)
 
 
 def _replaced(fills: Fills, event: OrderEnriched, sign: int, trade_date: int, anomalies: list[str]) -> int:
@@ -208,12 +232,11 @@ def _replaced(fills: Fills, event: OrderEnriched, sign: int, trade_date: int, an
         return new_notional - old_notional
     known = fills.item(number)
     quantity = _before_splits(abs(known.quantity), old_quantity, new_quantity)
-    change = event.last_quantity - (quantity - abs(known.quantity))
-    corrected = None
+    corrected = []
     if quantity:
         exec_id = hash_of(event.key, event.last_exec_id)
-        corrected = known._replace(quantity=sign * quantity, notional=new_notional, exec_id=exec_id)
-    fills.rederive(number, corrected, split_change=sign * change)
+        corrected = [known._replace(quantity=sign * quantity, notional=new_notional, exec_id=exec_id)]
+    fills.rederive(number, *corrected)
     return new_notional - known.notional
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from broker.contract import Log, TopicPartition, TopicSpec
 from broker.embedded import EmbeddedLog
+from config.errors import InvalidRecordError
 from config.topics import DEAD_LETTER_TOPIC
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
@@ -92,7 +93,7 @@ def read_all(log: Log, codec: Codec) -> Callable[[str], list[dict[str, Any]]]:
 
 @pytest.fixture(scope="session")
 def order_status() -> Callable[[Iterable[Event]], list[Event]]:
-    """The flow's rules on events in the order given: what it would send."""
+    """The flow's rules on events in the order given: what it would send, dead letters as their records."""
     context = Context(parse_schedule(FEES.read_text()))
 
     def outputs(events: Iterable[Event]) -> Iterator[Event]:
@@ -100,10 +101,14 @@ def order_status() -> Callable[[Iterable[Event]], list[Event]]:
         parents: dict[str, Parent] = {}
         for topic, record in events:
             order = orders.get(record["key"])
-            if topic == "orders.status":
-                step = on_status(order, msgspec.convert(record, OrderStatusChanged), context)
-            else:
-                step = on_execution(order, msgspec.convert(record, ExecutionReport), context)
+            try:
+                if topic == "orders.status":
+                    step = on_status(order, msgspec.convert(record, OrderStatusChanged), context)
+                else:
+                    step = on_execution(order, msgspec.convert(record, ExecutionReport), context)
+            except InvalidRecordError:
+                yield DEAD_LETTER_TOPIC, record
+                continue
             orders[record["key"]] = step.order
             for output in step.outputs:
                 if isinstance(output, FamilyChange):

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from config.errors import InvalidRecordError
+from config.topics import DEAD_LETTER_TOPIC
 from operators.model.events import OrdStatus
 from operators.model.fees import Charged, FeeSchedule, fees_of_fill
 from services.truth import Outputs, Truth
@@ -18,6 +19,8 @@ from services.verdict import judge
 Event = tuple[str, dict[str, Any]]
 
 VENUES = ("XNAS", "XNYS")
+WEEK_BEFORE = (20_570 - 7) * 86_400_000_000
+"""A time from which the first day of the histories can just be named, and the second cannot."""
 REPORTS = (
     "NEW", "PENDING_NEW", "CANCELED", "EXPIRED", "REJECTED", "DONE_FOR_DAY", "PENDING_CANCEL", "PENDING_REPLACE",
     "REPLACED", "CANCEL_REJECTED", "RESTATED", "SUSPENDED", "STOPPED", "CALCULATED", "ORDER_STATUS",
@@ -109,8 +112,8 @@ EXECUTIONS = st.builds(
     quantity=st.integers(1, 60),
     venue=st.sampled_from(VENUES),
     liquidity=st.sampled_from([None, "ADDED", "REMOVED", "ROUTED", "AUCTION"]),
-    at=st.integers(1, 5),
-    day=st.sampled_from([0, 0, 0, 1]),
+    at=st.sampled_from([1, 2, 3, 4, 5, WEEK_BEFORE]),
+    day=st.sampled_from([0] * 12 + [1] * 4 + [100_000]),
     original=st.sampled_from([None, "C1"]),
 )
 
@@ -126,6 +129,7 @@ def test_the_domain_rules_are_exact_on_any_history(
     sent = order_status(events)
     outputs.add_statuses(record for topic, record in sent if topic == "orders.status")
     outputs.add_enriched(record for topic, record in sent if topic == "orders.enrichment")
+    assert truth.expected.refused.total() == sum(topic == DEAD_LETTER_TOPIC for topic, _ in sent)
     verdict = judge(truth.expected, outputs)
     assert verdict.exact, verdict.as_json()["differences"]
 

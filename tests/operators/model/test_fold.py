@@ -246,7 +246,7 @@ def executions(draw: st.DrawFn, orders: dict[str, Order], sent: dict[str, list[E
     reference = draw(st.sampled_from([*(e.exec_id for e in before[-12:]), f"E{number + 1}"]))
     event = ExecutionReport(
         event_type="EXECUTION_REPORTED",
-        occurred_at=odd(1_500_000 + number, 3, -3),
+        occurred_at=odd(1_500_000 + number, 3, -3, (DAY + 1) * 86_400_000_000),
         key=key,
         cl_ord_id=draw(st.sampled_from(["C1", None])),
         orig_cl_ord_id="C1" if exec_type == "REPLACED" else None,
@@ -254,7 +254,7 @@ def executions(draw: st.DrawFn, orders: dict[str, Order], sent: dict[str, list[E
         source=odd("gateway-1", "gateway-2"),
         venue=odd(draw(st.sampled_from(["XNAS", "XNAS", "XNYS"])), "DARK", ""),
         session=odd("S1" if key == KEYS[3] else None, "S2", "S" * 300),
-        trade_date=odd(DAY + 7, DAY + 20, DAY - 1, DAY + 2, DAY + 6),
+        trade_date=odd(DAY + 7, DAY + 20, DAY - 1, DAY + 2, DAY + 6, 0, 84_006, 2**31 - 1),
         exec_id=odd(f"E{number}", "E1", "E" * 300, ""),
         exec_ref_id=reference if exec_type in ("TRADE_CANCEL", "TRADE_CORRECT") else None,
         exec_type=exec_type,
@@ -358,6 +358,28 @@ def test_parents_are_taken_as_the_rules_do_whichever_event_names_them(
         columnar.take(batch, forget=False)
     assert columnar.outputs == scalar.outputs
     assert columnar.order(KEYS[0]) == scalar.orders[KEYS[0]]
+
+
+def test_the_price_at_the_end_is_kept_in_a_row() -> None:
+    """Of an order that a status ends, whose fill is busted, and which then gets a late one."""
+    new = msgspec.structs.replace(opening(), arrival_price=100_000_000, decision_price=99_000_000)
+    end = msgspec.structs.replace(
+        new, sequence=2, status=StatusDetail(code="CANCELED", filled_quantity=0), market=MarketState(price=102_000_000)
+    )
+    first = plain_fill(1, ordered=10)
+    bust = msgspec.structs.replace(
+        first, sequence=2, exec_id="B1", exec_ref_id="E1", exec_type="TRADE_CANCEL", cum_quantity=0, leaves_quantity=0
+    )
+    scalar, columnar = Scalar(), Columnar()
+    for event in (new, first, end, bust, plain_fill(3, ordered=10)):
+        scalar.take(event)
+        columnar.take([event], forget=True)
+    assert columnar.outputs == scalar.outputs
+    last = columnar.outputs[f"enriched {KEYS[0]}"][-1]
+    assert last["shortfall"]["opportunity"] == (10**9 - 1) * 3_000_000
+    order = columnar.order(KEYS[0])
+    assert order is not None
+    assert order.end_price == 102_000_000
 
 
 def test_what_a_row_stores_does_not_grow_with_its_fills_and_old_fills_are_still_known() -> None:

@@ -566,9 +566,11 @@ def test_a_split_divides_the_limit_price_unless_the_venue_reports_the_new_one(
 def test_a_trade_from_before_a_split_that_comes_late_counts_as_if_it_had_been_there() -> None:
     split = vm("RESTATED", "NEW", 200, 0, 200, trade_date=DAY2, restatement_reason="GT_CORPORATE_ACTION")
     late = trade("PARTIALLY_FILLED", 100, 10, 90, 10, 10, trade_date=DAY1)
-    order = play([es("NEW", time_in_force="GOOD_TILL_CANCEL"), split, late])[-1].order
+    steps = play([es("NEW", time_in_force="GOOD_TILL_CANCEL"), split, late])
+    order, [told] = steps[-1].order, enriched(steps)
     assert order is not None
     assert (order.filled, order.notional) == (20, 100 * MICROS)
+    assert (told.last_quantity, told.last_price) == (20, 5 * MICROS)
 
 
 def test_an_order_first_heard_of_by_a_cancel_reject_takes_its_terms_from_the_next_message() -> None:
@@ -602,6 +604,27 @@ def test_an_order_that_ends_tells_what_it_did_not_get_once() -> None:
     assert last.shortfall is not None
     assert last.shortfall.opportunity == -80 * 3 * MICROS  # to sell at 12 what was decided at 9
     assert len(enriched(steps)) == 2
+
+
+def test_a_bust_and_a_late_fill_of_a_canceled_order_keep_the_price_at_its_end() -> None:
+    """To sell at 12 what was decided at 9, whatever the market does later; 80, then 100, then 70 are left undone."""
+    cancel = vm("CANCELED", "CANCELED", 100, 20, 0, market=MarketState(price=12 * MICROS))
+    bust = vm("TRADE_CANCEL", "CANCELED", 100, 0, 0, 20, 10, exec_ref_id="E2")
+    late = trade("CANCELED", 100, 30, 0, 30, 10, market=MarketState(price=15 * MICROS))
+    steps = play([es("NEW", decision_price=9 * MICROS), *(m for m, _ in PART[1:]), cancel, es("CANCELED"), bust, late])
+    shortfalls = [event.shortfall for event in enriched(steps)[1:]]
+    assert [s and s.opportunity for s in shortfalls] == [-80 * 3 * MICROS, -100 * 3 * MICROS, -70 * 3 * MICROS]
+    assert all(s and s.total == s.delay + s.execution + (s.opportunity or 0) + s.fees for s in shortfalls)
+
+
+def test_an_order_that_lives_on_ends_at_another_price() -> None:
+    def canceled(price: int) -> ExecutionReport:
+        return vm("CANCELED", "CANCELED", 100, 0, 0, market=MarketState(price=price * MICROS))
+
+    restated = vm("RESTATED", "NEW", 100, 0, 100, restatement_reason="GT_RENEWAL")
+    steps = play([es("NEW", decision_price=9 * MICROS), canceled(12), restated, canceled(13)])
+    shortfalls = [event.shortfall for event in enriched(steps)]
+    assert [s and s.opportunity for s in shortfalls] == [-100 * 3 * MICROS, -100 * 4 * MICROS]
 
 
 def test_the_interval_vwap_is_that_of_the_market_since_acceptance() -> None:

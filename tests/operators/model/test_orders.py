@@ -21,6 +21,7 @@ from operators.model.order_state import FOREVER_MS, AnomalyKind, Context, Order,
 from operators.model.orders import on_execution, on_status
 
 KEY = "ACC1|ORD1"
+DAY_MICROS = 86_400_000_000
 FEES = """
 commission: [{from: 1970-01-01, per_share: "0.005", minimum: "1.00", maximum_of_notional: "0.01"}]
 taf: [{from: 1970-01-01, per_share: "0.000195", cap: "9.79"}]
@@ -278,11 +279,23 @@ def test_the_arrival_price_stays_what_it_first_was() -> None:
         fill(1, 5, 5, venue=""),
         fill(1, 5, 5, symbol=""),
         fill(1, 5, 5, trade_date=-1),
+        fill(1, 5, 5, trade_date=0),
+        fill(1, 5, 5, trade_date=84_006),
+        fill(1, 5, 5, occurred_at=20_000 * DAY_MICROS - 1, trade_date=20_007),
+        fill(1, 5, 5, occurred_at=84_005 * DAY_MICROS, trade_date=84_006),
     ],
 )
 def test_absurd_values_are_refused(event: OrderStatusChanged | ExecutionReport) -> None:
     with pytest.raises(InvalidRecordError):
         play(event)
+
+
+@pytest.mark.parametrize(
+    ("occurred_at", "trade_date"),
+    [(20_000 * DAY_MICROS, 20_007), (20_000 * DAY_MICROS, 10_957), (10_957 * DAY_MICROS - 1, 20_007)],
+)
+def test_a_trade_date_may_lie_a_week_ahead_of_a_clock_that_was_set(occurred_at: int, trade_date: int) -> None:
+    assert len(play(fill(1, 5, 5, occurred_at=occurred_at, trade_date=trade_date))[0].outputs) == 2
 
 
 def test_a_total_beyond_64_bits_is_refused() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from config.errors import InvalidRecordError
 from operators.model.events import Fee, OrderEnriched
 from operators.model.fill_list import CHUNK
-from operators.model.positions import NOT_REDERIVED, BookingRules, Position, on_enriched, position_key
+from operators.model.positions import NO_RATIO, NOT_REDERIVED, BookingRules, Position, on_enriched, position_key
 
 DOLLAR = 1_000_000
 
@@ -387,42 +387,109 @@ def test_a_correction_of_a_fill_before_a_split_keeps_what_the_reports_say_is_fil
     assert (position.quantity, position.cost_basis, position.fifo_cost_basis) == (280, 1_790 * DOLLAR, 1_790 * DOLLAR)
 
 
+def test_a_flat_account_stays_flat_when_its_open_orders_split() -> None:
+    """Bought 20 on one order and sold 20 on another, both open, split 2:1: in either order of the reports."""
+    bought, sold = trade(1, 20, 10 * DOLLAR), trade(2, 20, 11 * DOLLAR, side="SELL", order="O2")
+    reports = [split(20, 20), split(20, 20, side="SELL", order="O2")]
+    for first, second in (reports, reports[::-1]):
+        position = position_of(bought, sold, first, second)
+        assert (position.quantity, position.cost_basis, position.fifo_cost_basis) == (0, 0, 0)
+        assert (position.realised, position.fifo_realised) == (20 * DOLLAR, 20 * DOLLAR)
+    busted = position_of(bought, sold, *reports, bust(sold, quantity=40, replaced_price=5_500_000))
+    assert (busted.quantity, busted.cost_basis, busted.realised) == (40, 200 * DOLLAR, 0)
+
+
+def test_a_split_is_of_the_whole_holding_and_booked_once() -> None:
+    """Of 300 in three orders one is closed, so that two are restated; a fill of the old day was sold since."""
+    fills = [trade(1, 100, 10 * DOLLAR), trade(2, 150, 10 * DOLLAR, order="O2"), trade(3, 60, 10 * DOLLAR, order="O3")]
+    sold = trade(4, 10, 12 * DOLLAR, side="SELL", order="O4")
+    position = position_of(*fills, sold, split(100, 100), split(60, 60, order="O3"))
+    assert (position.quantity, position.cost_basis, position.realised) == (600, 3_000 * DOLLAR, 20 * DOLLAR)
+    without = position_of(*fills, sold, split(100, 100), split(60, 60, order="O3"), bust(fills[1]))
+    assert (without.quantity, without.cost_basis) == (300, 1_500 * DOLLAR)
+
+
+def test_the_ratio_of_a_split_is_that_of_the_largest_report() -> None:
+    """3 for 2: 7 became 10, 100 became 150, and 9 became 13. Most is held of orders that are closed."""
+    keeper = Keeper()
+    keeper.take(*(trade(number, 100, 10 * DOLLAR, order="O9") for number in range(CHUNK)))
+    assert keeper.take(split(3, 7)).quantity == CHUNK * 1_000 // 7
+    for report in (split(50, 100, order="O2"), split(4, 9, order="O3")):
+        assert keeper.take(report, trade(99, 1, DOLLAR), bust(trade(99, 1, DOLLAR))).quantity == CHUNK * 150
+    assert keeper.state is not None
+    assert keeper.state.cost_basis == keeper.state.fifo_cost_basis == CHUNK * 1_000 * DOLLAR
+
+
+@pytest.mark.parametrize("count", [1, CHUNK, 3 * CHUNK])
+def test_fills_of_the_day_of_a_split_that_came_before_it_are_of_new_units(count: int) -> None:
+    today = [msgspec.structs.replace(event, trade_date=101) for event in history(count, count)]
+    early, late, old = Keeper(), Keeper(), trade(1_000, 100, 10 * DOLLAR, order="O9")
+    expected = early.take(old, split(100, 100), *today)
+    assert figures(late.take(old, *today, split(100, 100))) == figures(expected)
+    assert figures(late.take(*history(7, 40))) == figures(early.take(*history(7, 40)))
+
+
+def test_a_split_that_leaves_nothing_of_an_order_tells_no_ratio() -> None:
+    keeper = Keeper()
+    assert keeper.take(trade(1, 3, DOLLAR), trade(2, 97, DOLLAR, order="O2"), split(-3, 3)).quantity == 100
+    assert keeper.anomalies == [NO_RATIO]
+    assert keeper.take(split(-90, 97, order="O2")).quantity == 7
+    with pytest.raises(InvalidRecordError, match="a split cannot make"):
+        keeper.take(split(1, 0))
+
+
+def test_a_holding_of_less_than_one_new_unit_is_given_up() -> None:
+    position = position_of(trade(1, 1, 7 * DOLLAR), split(-9, 10, order="O2"))
+    assert (position.quantity, position.cost_basis, position.realised) == (0, 0, -7 * DOLLAR)
+    assert (position.fifo_cost_basis, position.fifo_realised) == (0, -7 * DOLLAR)
+
+
 @pytest.mark.parametrize("seed", range(30))
 def test_cash_and_quantity_are_exact_whatever_was_busted_corrected_and_split(seed: int) -> None:
-    """Quantity is the sum of what events say, cash that of the live fills, under both methods.
-
-    Order O9 only buys and is split now and then; the others are busted and corrected.
-    """
+    """Quantity is what the live fills give with the splits between them, cash that of the live fills."""
     chance = random.Random(seed)
-    keeper, live, splittable = Keeper(), list[OrderEnriched](), list[OrderEnriched]()
-    quantity = filled = 0
+    keeper, day = Keeper(), 100
+    happened = list[OrderEnriched]()
     for number, event in enumerate(history(seed, 120)):
-        kind = chance.choice(["trade"] * 5 + ["splittable", "bust", "correct", "split"])
-        event = msgspec.structs.replace(event, last_exec_id=f"N{number}")
-        if kind == "split" and filled:
-            event = split(chance.choice([filled, 1 - filled]), filled, order="O9")
-        elif kind == "splittable":
-            event = msgspec.structs.replace(event, key="ACC1|O9", side="BUY")
-            splittable.append(event)
+        kind, live = chance.choice(["trade"] * 6 + ["bust", "correct", "split"]), [e for e in happened if e.last_price]
+        event = msgspec.structs.replace(event, last_exec_id=f"N{number}", trade_date=day)
+        if kind == "split":
+            day += 1
+            event = msgspec.structs.replace(split(chance.choice([100, 50, 33, -50, -90]), 100), trade_date=day)
+            happened.append(event)
         elif kind in ("bust", "correct") and live:
-            victim = live.pop(chance.randrange(len(live)))
-            event = (
-                bust(victim) if kind == "bust" else correct(victim, chance.randint(1, 500), chance.randint(1, 10**8))
-            )
-            if kind == "correct":
-                live.append(msgspec.structs.replace(event, last_quantity=victim.last_quantity + event.last_quantity))
+            victim = chance.choice(live)
+            at = happened.index(victim)
+            if kind == "bust":
+                event = bust(victim)
+                del happened[at]
+            else:
+                event = correct(victim, chance.randint(1, 500), chance.randint(1, 10**8))
+                right = msgspec.structs.replace(event, last_quantity=victim.last_quantity + event.last_quantity)
+                happened[at] = right
         else:
-            live.append(event)
-        filled += event.last_quantity if event.key == "ACC1|O9" else 0
-        quantity += event.last_quantity * (1 if event.side == "BUY" else -1)
+            happened.append(event)
         position = keeper.take(event)
-        assert position.quantity == quantity
-        assert position.cost_basis * quantity >= 0
-        assert position.fifo_cost_basis * quantity >= 0
-        cash = cash_of([*live, *splittable])
+        assert position.quantity == held(happened)
+        assert position.cost_basis * position.quantity >= 0
+        assert position.fifo_cost_basis * position.quantity >= 0
+        cash = cash_of([e for e in happened if e.last_price])
         assert position.realised - position.cost_basis == cash
         assert position.fifo_realised - position.fifo_cost_basis == cash
+        assert position.quantity or position.realised == position.fifo_realised
     assert keeper.anomalies == []
+
+
+def held(happened: list[OrderEnriched]) -> int:
+    """What fills and splits leave, one after the other."""
+    quantity = 0
+    for event in happened:
+        if event.last_price:
+            quantity += event.last_quantity * (1 if event.side == "BUY" else -1)
+        else:
+            old, sign = event.replaced_quantity, 1 if quantity > 0 else -1
+            quantity = sign * (abs(quantity) * (old + event.last_quantity) // old)
+    return quantity
 
 
 def test_fees_inside_make_the_realised_result_net() -> None:
