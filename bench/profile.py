@@ -57,7 +57,7 @@ def parse(stacks: str) -> Profile:
 
 
 def _without_line(frame: str) -> str:
-    """`fold (operators/model/fold.py:81)` as `fold (operators/model/fold.py)`."""
+    """`fold (operators/model/orders/fold.py:81)` as `fold (operators/model/orders/fold.py)`."""
     head, colon, tail = frame.rpartition(":")
     return f"{head})" if colon and tail.rstrip(")").isdigit() else frame
 

@@ -15,8 +15,8 @@ from config.errors import NotFoundError, StoreError, UsageError
 from config.settings import Settings
 
 if TYPE_CHECKING:
-    from operators.model.limits import AccountReference, RiskControl
-    from operators.model.timeline_order import Line
+    from operators.model.risk.limits import AccountReference, RiskControl
+    from operators.model.views.timeline_order import Line
     from services.exposures import Exposure
     from sinks.views import View
 
@@ -147,7 +147,7 @@ def dashboard(settings: Settings, symbol: str | None, venue: str | None, window:
 @with_settings
 def alerts(settings: Settings, account: str | None, kind: str | None, open_only: bool, form: str) -> None:
     """Print what surveillance told of ACCOUNT, by default of all accounts, by time."""
-    from operators.model.alerts import AlertKind
+    from operators.model.surveillance.alerts import AlertKind
     from sinks.views import ALERTS, SURVEILLANCE, View, read_alerts
 
     kinds = [known.value for known in AlertKind]
@@ -164,7 +164,7 @@ def _timeline(settings: Settings, order_key: str, *, with_children: bool) -> tup
 
     With them the event time in milliseconds up to which they are.
     """
-    from operators.model.timeline_order import in_order, read_in_order
+    from operators.model.views.timeline_order import in_order, read_in_order
     from sinks.views import CHILDREN, FLOW, TIMELINE, View, read_children, read_timeline
 
     lines: list[Line] = []
@@ -212,7 +212,7 @@ def _reference(settings: Settings) -> tuple[dict[str, RiskControl], dict[str, Ac
     import msgspec
 
     from flows.connect import open_codec, open_log
-    from operators.model.limits import AccountReference, RiskControl
+    from operators.model.risk.limits import AccountReference, RiskControl
     from services.reference import ACCOUNTS_TOPIC, CONTROLS_TOPIC, read
 
     log, client_id = open_log(settings), settings.application.client_id_of("query", "cli")

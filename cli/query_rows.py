@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from operators.model.alerts import AlertEpisode
-    from operators.model.children import Child
-    from operators.model.dashboard import Aggregate
-    from operators.model.fee_ledger import AccountMonth
-    from operators.model.positions import Position
-    from operators.model.timeline_order import Line
+    from operators.model.fees.ledger import AccountMonth
+    from operators.model.positions.positions import Position
+    from operators.model.surveillance.alerts import AlertEpisode
+    from operators.model.views.children import Child
+    from operators.model.views.dashboard import Aggregate
+    from operators.model.views.timeline_order import Line
     from services.exposures import Exposure
     from sinks.views import Window
 
@@ -76,7 +76,7 @@ def _results(position: Position | None, mark: int | None) -> dict[str, Any]:
 
 def of_month(month: AccountMonth) -> dict[str, Any]:
     """The fees of one account and month, exact and as billed."""
-    from operators.model.fee_ledger import cents_up
+    from operators.model.fees.ledger import cents_up
 
     totals, adjustment = month.totals(), month.tier_adjustment
     return {
@@ -96,7 +96,7 @@ def of_month(month: AccountMonth) -> dict[str, Any]:
 
 def of_days(month: AccountMonth) -> list[dict[str, Any]]:
     """The same by trade date."""
-    from operators.model.fee_ledger import date_of
+    from operators.model.fees.ledger import date_of
 
     rows = []
     for trade_date, day in sorted(month.days.items()):
@@ -153,8 +153,8 @@ def of_line(line: Line) -> dict[str, Any]:
 
 def child_line(parent_key: str, number: int, child: Child) -> Line:
     """The line by which a parent's timeline lists one of its children: `text` is the child's key."""
-    from operators.model.timeline import Entry
-    from operators.model.timeline_order import Line
+    from operators.model.views.timeline import Entry
+    from operators.model.views.timeline_order import Line
 
     entry = Entry(
         index=number,

@@ -15,7 +15,7 @@ from config.errors import NotFoundError, UsageError
 from config.settings import Settings
 
 if TYPE_CHECKING:
-    from operators.model.limits import RiskControl, TradingState
+    from operators.model.risk.limits import RiskControl, TradingState
     from sinks.risk_view import Used
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -45,7 +45,7 @@ def halt(settings: Settings, scope: str, reducing: bool, reason: str | None) -> 
 
     A scope is FIRM, DESK:<desk>, ACCOUNT:<id>, SYMBOL:<symbol>, SESSION:<id> or ACCOUNT:<id>/SYMBOL:<symbol>.
     """
-    from operators.model.limits import TradingState
+    from operators.model.risk.limits import TradingState
 
     _set_state(settings, scope, TradingState.REDUCING if reducing else TradingState.HALTED, reason)
 
@@ -56,7 +56,7 @@ def halt(settings: Settings, scope: str, reducing: bool, reason: str | None) -> 
 @with_settings
 def resume(settings: Settings, scope: str, reason: str | None) -> None:
     """Let SCOPE, by default FIRM, trade again. Other scopes that are halted stay so."""
-    from operators.model.limits import TradingState
+    from operators.model.risk.limits import TradingState
 
     _set_state(settings, scope, TradingState.ACTIVE, reason)
 
@@ -90,7 +90,7 @@ def limits(
     halt and resume change. `--scope ACCOUNT:ACC1 --set maxExposure=5000000 --set warn.maxExposure=4000000` changes what
     it names and leaves the rest.
     """
-    from operators.model.limits_files import parse_controls
+    from operators.model.risk.limits_files import parse_controls
     from services import reference, risk_controls
 
     if (file is None) == (scope is None) or bool(values) != (scope is not None):

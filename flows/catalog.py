@@ -11,8 +11,10 @@ import msgspec
 
 import config
 from config.topics import TOPICS
-from operators.model import alerts as alert_model
-from operators.model import events, limits, milestones
+from operators.model import events
+from operators.model.risk import limits
+from operators.model.surveillance import alerts as alert_model
+from operators.model.views import milestones
 from operators.registry import Operator
 from operators.steps import (
     alerts,

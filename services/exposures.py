@@ -8,10 +8,10 @@ from typing import Final
 
 import msgspec
 
-from operators.model.limits import AccountReference, RiskControl, scopes_of
-from operators.model.limits_in_force import Limits, LimitsInForce
-from operators.model.risk_book import symbol_part
-from operators.model.risk_state import AccountRisk, SymbolRisk
+from operators.model.risk.book import symbol_part
+from operators.model.risk.limits import AccountReference, RiskControl, scopes_of
+from operators.model.risk.limits_in_force import Limits, LimitsInForce
+from operators.model.risk.state import AccountRisk, SymbolRisk
 from sinks.views import View
 
 FLOW: Final = "risk_check"

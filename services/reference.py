@@ -14,7 +14,7 @@ from broker.contract import Log, TopicPartition
 from config.errors import UsageError
 from operators.codec.codec import Codec
 from operators.model.events import Event
-from operators.model.limits_files import parse_accounts, parse_controls, parse_locates, parse_symbols
+from operators.model.risk.limits_files import parse_accounts, parse_controls, parse_locates, parse_symbols
 
 CONTROLS_TOPIC: Final = "risk.controls"
 SYMBOLS_TOPIC: Final = "reference.symbols"

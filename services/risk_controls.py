@@ -16,8 +16,15 @@ from msgspec.structs import replace
 from broker.contract import Log
 from config.errors import UsageError
 from operators.codec.codec import Codec
-from operators.model.limits import CONTROL_EVENT, AccountReference, RiskControl, SymbolReference, Tables, TradingState
-from operators.model.limits_files import parse_controls, scope_problem
+from operators.model.risk.limits import (
+    CONTROL_EVENT,
+    AccountReference,
+    RiskControl,
+    SymbolReference,
+    Tables,
+    TradingState,
+)
+from operators.model.risk.limits_files import parse_controls, scope_problem
 from services import reference
 
 _NUMBER: Final = "#"

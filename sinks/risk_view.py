@@ -7,11 +7,11 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from operators.model.limits import Tables, scopes_of
-from operators.model.limits_in_force import Level, Limits, LimitsInForce
 from operators.model.money import MICROS
-from operators.model.risk_book import symbol_part
-from operators.model.risk_state import AccountRisk, SymbolRisk
+from operators.model.risk.book import symbol_part
+from operators.model.risk.limits import Tables, scopes_of
+from operators.model.risk.limits_in_force import Level, Limits, LimitsInForce
+from operators.model.risk.state import AccountRisk, SymbolRisk
 from sinks.views import View
 
 FLOW: Final = "risk_check"

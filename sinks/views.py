@@ -14,12 +14,12 @@ import msgspec
 
 from config.errors import StoreError
 from config.settings import Settings
-from operators.model.alerts import AlertEpisode
-from operators.model.children import Child, Children, child_suffix, read_child
-from operators.model.dashboard import TOTAL_SIZE_MS, Aggregate
-from operators.model.fee_ledger import AccountMonth
-from operators.model.positions import Position
-from operators.model.timeline import Entry, Timeline, all_entries, chunk_suffix
+from operators.model.fees.ledger import AccountMonth
+from operators.model.positions.positions import Position
+from operators.model.surveillance.alerts import AlertEpisode
+from operators.model.views.children import Child, Children, child_suffix, read_child
+from operators.model.views.dashboard import TOTAL_SIZE_MS, Aggregate
+from operators.model.views.timeline import Entry, Timeline, all_entries, chunk_suffix
 from operators.state.reader import StoreReader
 from operators.state.windows import parse_window_key
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from config.topology import OperatorSpec
-from operators.model.alerts import AlertEpisode, OrderAlert, episode_key, with_alert
+from operators.model.surveillance.alerts import AlertEpisode, OrderAlert, episode_key, with_alert
 from operators.registry import Build, Operator, scalar
 from operators.stream.step import FOREVER, Context, Result
 

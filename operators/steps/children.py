@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from config.topology import OperatorSpec
-from operators.model.children import Children, add_child, forget_children
-from operators.model.milestones import Milestone
+from operators.model.views.children import Children, add_child, forget_children
+from operators.model.views.milestones import Milestone
 from operators.registry import Build, Operator, scalar
 from operators.stream.step import FOREVER, Context, Result
 

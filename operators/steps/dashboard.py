@@ -8,8 +8,8 @@ from typing import Final
 
 from config.topology import OperatorSpec
 from config.units import DurationMs
-from operators.model.dashboard import TOTAL_SIZE_MS, Aggregate, add, add_to_total
-from operators.model.milestones import Milestone
+from operators.model.views.dashboard import TOTAL_SIZE_MS, Aggregate, add, add_to_total
+from operators.model.views.milestones import Milestone
 from operators.registry import Build, Operator, scalar
 from operators.state.windows import Windows, parse_window_key, window_key
 from operators.stream.step import Context, Result

@@ -10,7 +10,8 @@ from typing import Final
 from config.options import Declaration, option
 from config.topology import OperatorSpec
 from operators.model.events import OrderEnriched, account_of
-from operators.model.fee_ledger import (
+from operators.model.fees.fees import FeeSchedule
+from operators.model.fees.ledger import (
     AccountMonth,
     Rounding,
     check_open,
@@ -20,7 +21,6 @@ from operators.model.fee_ledger import (
     month_of,
     on_enriched,
 )
-from operators.model.fees import FeeSchedule
 from operators.registry import Build, Operator, scalar
 from operators.steps.fee_schedules import fee_schedule
 from operators.stream.step import Context, Result

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import config
 from config.errors import ConfigurationError, Problem
-from operators.model.fee_tables import parse_schedule
-from operators.model.fees import FeeSchedule
+from operators.model.fees.fees import FeeSchedule
+from operators.model.fees.tables import parse_schedule
 
 
 def fee_schedule(name: str) -> FeeSchedule:

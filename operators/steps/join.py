@@ -17,13 +17,13 @@ import pyarrow as pa
 
 from config.errors import ProcessingError
 from config.topology import OperatorSpec
-from operators.model.fold import fold_executions, fold_statuses
-from operators.model.folded import Folded
-from operators.model.order_layout import Column
-from operators.model.order_schemas import ANOMALY, FAMILY
-from operators.model.order_state import Context
-from operators.model.order_table import OrderTable, chunk_count
-from operators.model.parents import FamilyChange
+from operators.model.orders.fold import fold_executions, fold_statuses
+from operators.model.orders.folded import Folded
+from operators.model.orders.layout import Column
+from operators.model.orders.parents import FamilyChange
+from operators.model.orders.schemas import ANOMALY, FAMILY
+from operators.model.orders.state import Context
+from operators.model.orders.table import OrderTable, chunk_count
 from operators.registry import Build, Operator
 from operators.state.groups import GroupStores
 from operators.state.store import HEADER_BYTES, NEVER, header

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from config.topology import OperatorSpec
-from operators.model.parents import FamilyChange, Parent, on_change
+from operators.model.orders.parents import FamilyChange, Parent, on_change
 from operators.registry import Build, Operator
 from operators.state.groups import GroupStores
 from operators.stream.kernel import StepOutcome

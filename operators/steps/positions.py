@@ -10,7 +10,7 @@ from config.options import Declaration, option
 from config.topology import OperatorSpec
 from config.units import DurationMs
 from operators.model.events import OrderEnriched
-from operators.model.positions import BookingRules, Position, on_enriched
+from operators.model.positions.positions import BookingRules, Position, on_enriched
 from operators.registry import Build, Operator, scalar
 from operators.stream.step import Context, Result
 

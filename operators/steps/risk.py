@@ -6,13 +6,13 @@ from typing import Any, Final
 
 from config.topology import OperatorSpec
 from operators.model.events import OrderIntent
-from operators.model.exposure import on_status
-from operators.model.limits import Tables
-from operators.model.limits_in_force import LimitsInForce
-from operators.model.risk import on_intent
-from operators.model.risk_book import Book
-from operators.model.risk_position import DAY_MICROS
-from operators.model.risk_state import AccountRisk
+from operators.model.risk.book import Book
+from operators.model.risk.decision import on_intent
+from operators.model.risk.exposure import on_status
+from operators.model.risk.limits import Tables
+from operators.model.risk.limits_in_force import LimitsInForce
+from operators.model.risk.position import DAY_MICROS
+from operators.model.risk.state import AccountRisk
 from operators.registry import Operator, scalar
 from operators.stream.step import Context, Output, Result
 
@@ -20,7 +20,7 @@ from operators.stream.step import Context, Output, Result
 class RiskCheck:
     """Decides on intents; learns from consolidated statuses what of the reserved exposure was filled or released.
 
-    The account's totals are the state; its orders, symbols and memories are parts beside it (`risk_state`), of which
+    The account's totals are the state; its orders, symbols and memories are parts beside it (`risk.state`), of which
     an event reads and writes those it is about. Days are counted by event time as far as the engine believes it.
     """
 

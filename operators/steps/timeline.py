@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from config.topology import OperatorSpec
-from operators.model.timeline import Timeline, append, forget
+from operators.model.views.timeline import Timeline, append, forget
 from operators.registry import Build, Operator, scalar
 from operators.stream.keys import RECORD_KEY
 from operators.stream.step import FOREVER, Context, Output, Result

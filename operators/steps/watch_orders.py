@@ -12,10 +12,10 @@ from msgspec.structs import replace
 from config.options import Declaration, option
 from config.topology import OperatorSpec
 from config.units import DurationMs
-from operators.model.alerts import OrderAlert
 from operators.model.events import account_of
-from operators.model.milestones import Milestone, MilestoneKind
-from operators.model.surveillance import OrderLimits, OrderWatch, next_due_ms, on_milestone, on_time
+from operators.model.surveillance.alerts import OrderAlert
+from operators.model.surveillance.orders import OrderLimits, OrderWatch, next_due_ms, on_milestone, on_time
+from operators.model.views.milestones import Milestone, MilestoneKind
 from operators.registry import Build, Operator, scalar
 from operators.stream.keys import RECORD_KEY
 from operators.stream.step import FOREVER, Context, Output, Result

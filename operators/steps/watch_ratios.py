@@ -9,8 +9,7 @@ from typing import Any, Final
 from config.options import Declaration, option
 from config.topology import OperatorSpec
 from config.units import DurationMs
-from operators.model.milestones import Milestone
-from operators.model.surveillance_ratios import (
+from operators.model.surveillance.ratios import (
     Judged,
     RatioLimits,
     RatioWatch,
@@ -21,6 +20,7 @@ from operators.model.surveillance_ratios import (
     on_milestone,
     on_time,
 )
+from operators.model.views.milestones import Milestone
 from operators.registry import Build, Operator, scalar
 from operators.stream.step import FOREVER, Context, Output, Result
 

@@ -9,8 +9,7 @@ from typing import Any, Final
 from config.options import Declaration, option
 from config.topology import OperatorSpec
 from config.units import DurationMs
-from operators.model.milestones import Milestone
-from operators.model.surveillance_wash import (
+from operators.model.surveillance.wash_trades import (
     WashJudged,
     WashLimits,
     WashWatch,
@@ -19,6 +18,7 @@ from operators.model.surveillance_wash import (
     on_fill,
     on_time,
 )
+from operators.model.views.milestones import Milestone
 from operators.registry import Build, Operator, scalar
 from operators.stream.step import Context, Output, Result
 

@@ -19,13 +19,13 @@ from broker.contract import Log, Record, TopicPartition, TopicSpec
 from config.topics import HEADER_OFFSET, HEADER_PARTITION, HEADER_TOPIC, TOPICS
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
-from operators.model.dashboard import Aggregate
 from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusChanged
-from operators.model.fee_tables import parse_schedule
-from operators.model.order_state import Context, Order
-from operators.model.orders import on_execution, on_status
-from operators.model.positions import Position
-from operators.model.timeline import Timeline
+from operators.model.fees.tables import parse_schedule
+from operators.model.orders.rules import on_execution, on_status
+from operators.model.orders.state import Context, Order
+from operators.model.positions.positions import Position
+from operators.model.views.dashboard import Aggregate
+from operators.model.views.timeline import Timeline
 from operators.state.reader import StoreReader
 from operators.state.store import HEADER_BYTES
 from operators.state.windows import parse_window_key

@@ -9,7 +9,7 @@ import pytest
 
 from flows.tester import FlowTester
 from operators.model.events import Fee, OrderEnriched
-from operators.model.fee_ledger import AccountMonth
+from operators.model.fees.ledger import AccountMonth
 
 EPOCH = date(1970, 1, 1)
 

@@ -12,8 +12,8 @@ import pytest
 from config.settings import Settings
 from flows.tester import FlowTester
 from operators.model.events import Fee, OrderEnriched
-from operators.model.fill_list import CHUNK
-from operators.model.positions import Position
+from operators.model.positions.fill_list import CHUNK
+from operators.model.positions.positions import Position
 
 AT = 1_790_000_000_000_000
 

@@ -20,8 +20,10 @@ from operators.model.events import (
     RiskOutcome,
     StatusDetail,
 )
-from operators.model.exposure import on_status
-from operators.model.limits import (
+from operators.model.risk.book import keep, memory_book
+from operators.model.risk.decision import on_intent
+from operators.model.risk.exposure import on_status
+from operators.model.risk.limits import (
     AccountReference,
     Levels,
     Locate,
@@ -30,11 +32,9 @@ from operators.model.limits import (
     SymbolReference,
     Tables,
 )
-from operators.model.limits_files import parse_controls
-from operators.model.limits_in_force import LimitsInForce
-from operators.model.risk import on_intent
-from operators.model.risk_book import keep, memory_book
-from operators.model.risk_state import AccountRisk, OrderRisk
+from operators.model.risk.limits_files import parse_controls
+from operators.model.risk.limits_in_force import LimitsInForce
+from operators.model.risk.state import AccountRisk, OrderRisk
 
 DOLLAR = 1_000_000
 AT = 1_790_000_000_000_000

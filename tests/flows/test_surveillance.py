@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from flows.tester import FlowTester
-from operators.model.alerts import AlertEpisode, OrderAlert
-from operators.model.limits import AccountReference
-from operators.model.milestones import Milestone
+from operators.model.risk.limits import AccountReference
+from operators.model.surveillance.alerts import AlertEpisode, OrderAlert
+from operators.model.views.milestones import Milestone
 
 AT = 1_790_000_000_000_000
 S = 1_000_000

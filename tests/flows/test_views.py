@@ -10,9 +10,6 @@ import msgspec
 import pytest
 
 from flows.tester import FlowTester
-from operators.model.alerts import OrderAlert
-from operators.model.children import Children, read_child
-from operators.model.dashboard import TOTAL_SIZE_MS, Aggregate, merge
 from operators.model.events import (
     Breach,
     DayQuantities,
@@ -26,8 +23,11 @@ from operators.model.events import (
     RiskOutcome,
     StatusDetail,
 )
-from operators.model.timeline import Timeline, all_entries
-from operators.model.timeline_order import read_in_order
+from operators.model.surveillance.alerts import OrderAlert
+from operators.model.views.children import Children, read_child
+from operators.model.views.dashboard import TOTAL_SIZE_MS, Aggregate, merge
+from operators.model.views.timeline import Timeline, all_entries
+from operators.model.views.timeline_order import read_in_order
 from operators.state.windows import parse_window_key
 
 AT = 1_790_000_000_000_000

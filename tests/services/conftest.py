@@ -23,11 +23,11 @@ from operators.model.events import (
     account_of,
     order_key,
 )
-from operators.model.fee_tables import parse_schedule
-from operators.model.fees import FeeSchedule
-from operators.model.order_state import Context, Order
-from operators.model.orders import on_execution, on_status
-from operators.model.parents import FamilyChange, Parent, on_change
+from operators.model.fees.fees import FeeSchedule
+from operators.model.fees.tables import parse_schedule
+from operators.model.orders.parents import FamilyChange, Parent, on_change
+from operators.model.orders.rules import on_execution, on_status
+from operators.model.orders.state import Context, Order
 from services.truth_fees import FeeTable
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -12,12 +12,12 @@ import pytest
 from broker.contract import Log
 from operators.codec.codec import Codec
 from operators.model.events import OrderIntent
-from operators.model.limits import Tables
-from operators.model.limits_files import parse_controls, parse_symbols
-from operators.model.limits_in_force import LimitsInForce
-from operators.model.risk import on_intent
-from operators.model.risk_book import keep, memory_book
-from operators.model.risk_state import AccountRisk
+from operators.model.risk.book import keep, memory_book
+from operators.model.risk.decision import on_intent
+from operators.model.risk.limits import Tables
+from operators.model.risk.limits_files import parse_controls, parse_symbols
+from operators.model.risk.limits_in_force import LimitsInForce
+from operators.model.risk.state import AccountRisk
 from services import simulated
 from services.day import SYMBOLS_FILE, Day, intents
 from services.engine import OrderEngine

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from config.errors import InvalidRecordError
 from config.topics import DEAD_LETTER_TOPIC
 from operators.model.events import OrdStatus
-from operators.model.fees import Charged, FeeSchedule, fees_of_fill
+from operators.model.fees.fees import Charged, FeeSchedule, fees_of_fill
 from services.truth import Outputs, Truth
 from services.truth_fees import FeeTable
 from services.verdict import judge

@@ -13,10 +13,10 @@ import pytest
 
 from broker.contract import Log
 from operators.codec.codec import Codec
-from operators.model.dashboard import Aggregate, add, dashboard_key
 from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusChanged, account_of
-from operators.model.milestones import Progress, advance
-from operators.model.positions import Position, on_enriched, position_key
+from operators.model.positions.positions import Position, on_enriched, position_key
+from operators.model.views.dashboard import Aggregate, add, dashboard_key
+from operators.model.views.milestones import Progress, advance
 from services.day import generate_events
 from services.truth import Outputs, Truth
 from services.truth_fees import FeeTable

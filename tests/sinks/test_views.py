@@ -10,10 +10,10 @@ import pytest
 
 from config.errors import StoreError
 from config.settings import Settings
-from operators.model.dashboard import Aggregate
-from operators.model.milestones import Progress
-from operators.model.positions import Position
-from operators.model.timeline import Entry, Timeline, chunk_suffix
+from operators.model.positions.positions import Position
+from operators.model.views.dashboard import Aggregate
+from operators.model.views.milestones import Progress
+from operators.model.views.timeline import Entry, Timeline, chunk_suffix
 from operators.state.windows import window_key
 from sinks.views import View, read_positions, read_timeline, read_windows
 

@@ -9,12 +9,12 @@ import msgspec
 import pytest
 
 from operators.model.events import OrderIntent, OrderStatusChanged, OrderSummary, RiskOutcome, StatusDetail
-from operators.model.exposure import on_status
-from operators.model.limits import AccountReference, Locate, RiskControl, SymbolReference, Tables
-from operators.model.limits_in_force import LimitsInForce
-from operators.model.risk import on_intent
-from operators.model.risk_book import Book, keep, memory_book
-from operators.model.risk_state import AccountRisk, OrderRisk, SymbolRisk
+from operators.model.risk.book import Book, keep, memory_book
+from operators.model.risk.decision import on_intent
+from operators.model.risk.exposure import on_status
+from operators.model.risk.limits import AccountReference, Locate, RiskControl, SymbolReference, Tables
+from operators.model.risk.limits_in_force import LimitsInForce
+from operators.model.risk.state import AccountRisk, OrderRisk, SymbolRisk
 
 DOLLAR = 1_000_000
 ENDED = ("FILLED", "CANCELED", "REJECTED", "EXPIRED", "DONE_FOR_DAY")

@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from config.errors import InvalidRecordError
-from operators.model import events, order_schemas
+from operators.model import events
 from operators.model.money import Rate, fitting, to_decimal, to_micros
+from operators.model.orders import schemas as order_schemas
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "config" / "schemas"
 CONTRACTS = {

@@ -1,0 +1,1 @@
+"""Fees from dated tables, the ledger of an account, and the cost of trading."""

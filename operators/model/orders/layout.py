@@ -1,0 +1,139 @@
+"""The columns of an order's row, and which of them are stored how."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from operators.model.arrays import Flags, Ints
+from operators.model.events import OrdStatus, Side
+from operators.model.orders.executions import Execution, Split
+from operators.model.orders.lifecycle import COUNTS_AS_NEW, PENDING, Voice
+from operators.model.orders.state import FOREVER_MS, Day, Order, Position, VenuePosition
+
+NONE: Final = -(2**63)
+"""Stands for None in a column whose every other value may occur."""
+RECENT_MAX: Final = 8
+SIDES: Final = tuple(Side)
+STATUSES: Final = tuple(OrdStatus)
+VOICES: Final = tuple(
+    Voice(code, pending)
+    for code in (None, *(status for status in STATUSES if status not in COUNTS_AS_NEW | PENDING))
+    for pending in (None, OrdStatus.PENDING_CANCEL, OrdStatus.PENDING_REPLACE)
+)
+"""Every state of a voice by its number, which is part of stored state."""
+VOICE_NUMBERS: Final = {voice: number for number, voice in enumerate(VOICES)}
+GOOD_TILL_NUMBERS: Final = 2
+"""Numbers from 1 up to this one are of times in force that live on after the day."""
+
+
+class Column(IntEnum):
+    """Columns of the table. Those up to PACKED are stored, so their order is part of stored state."""
+
+    EXPIRE_AT_MS = 0
+    LAST_EVENT_AT = 1
+    QUANTITY = 2
+    FILLED = 3
+    NOTIONAL = 4
+    COMMISSION = 5
+    TOTAL_FEES = 6
+    SEQUENCE = 7
+    ARRIVAL_PRICE = 8
+    LIMIT_PRICE = 9
+    STATUS_SOURCE = 10
+    STATUS_SEQUENCE = 11
+    EXECUTION_SOURCE = 12
+    EXECUTION_SEQUENCE = 13
+    CUM_REPORTED = 14
+    ANOMALIES = 15
+    CHUNKS = 16
+    EXTRA_BYTES = 17
+    PACKED = 18
+    FIRST_HASH = 19
+    ENGINE = FIRST_HASH + RECENT_MAX
+    AT_VENUE = ENGINE + 1
+    SIDE = ENGINE + 2
+    RECENT = ENGINE + 3
+    TRADE_DATE = ENGINE + 4
+    SYMBOL = ENGINE + 5
+    VENUE = ENGINE + 6
+    TIME_IN_FORCE = ENGINE + 7
+    DECISION_PRICE = ENGINE + 8
+    MARKET_VOLUME = ENGINE + 9
+    MARKET_TURNOVER = ENGINE + 10
+
+
+STORED: Final = int(Column.FIRST_HASH)
+HASHES: Final = slice(int(Column.FIRST_HASH), int(Column.ENGINE))
+BENCHMARKS: Final = slice(int(Column.DECISION_PRICE), int(Column.MARKET_TURNOVER) + 1)
+BENCHMARK_BYTES: Final = 24
+WIDTH: Final = int(Column.MARKET_TURNOVER) + 1
+UNKNOWN: Final = np.zeros(WIDTH, np.int64)
+UNKNOWN[[Column.LAST_EVENT_AT, Column.ARRIVAL_PRICE, Column.LIMIT_PRICE, Column.TRADE_DATE]] = NONE
+UNKNOWN[BENCHMARKS] = NONE
+UNKNOWN[[Column.SIDE, Column.EXECUTION_SEQUENCE]] = -1
+UNKNOWN[Column.EXPIRE_AT_MS] = FOREVER_MS
+
+# The small columns share one of 64 bits. From the lowest bit: 6 of the engine's voice, 6 of the venues', 3 of the side
+# plus one, 4 of the number of recent executions, 1 whether there are benchmarks, 1 whether there is a trade date, and
+# its 32 bits.
+_AT_VENUE_BIT, _SIDE_BIT, _RECENT_BIT, _BENCHMARK_BIT, _DATED_BIT, _DATE_BIT = 6, 12, 15, 19, 20, 21
+_DATE_OFFSET: Final = 2**31
+
+
+class Extra(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
+    """The parts of an order that few orders have."""
+
+    parent_id: str | None = None
+    is_parent: bool = False
+    day: Day | None = None
+    other_statuses_seen: tuple[Position, ...] = ()
+    other_executions_seen: tuple[VenuePosition, ...] = ()
+    superseded: tuple[str, ...] = ()
+    waiting: tuple[Execution, ...] = ()
+    splits: tuple[Split, ...] = ()
+    end_price: int | None = None
+
+    @staticmethod
+    def of(order: Order) -> Extra:
+        """Those of an order."""
+        return Extra(*(getattr(order, name) for name in Extra.__struct_fields__))
+
+
+def unknown(count: int) -> Ints:
+    """Rows of orders of which nothing is known."""
+    rows = np.empty((count, WIDTH), np.int64)
+    rows[:] = UNKNOWN
+    return rows
+
+
+def pack(numbers: Ints) -> Flags:
+    """Puts the small columns into their one, in place; whether each row has benchmarks."""
+    has_benchmarks: Flags = (numbers[:, BENCHMARKS] != NONE).any(axis=1)
+    date = numbers[:, Column.TRADE_DATE]
+    dated = date != NONE
+    numbers[:, Column.PACKED] = (
+        numbers[:, Column.ENGINE]
+        | numbers[:, Column.AT_VENUE] << _AT_VENUE_BIT
+        | (numbers[:, Column.SIDE] + 1) << _SIDE_BIT
+        | numbers[:, Column.RECENT] << _RECENT_BIT
+        | has_benchmarks.astype(np.int64) << _BENCHMARK_BIT
+        | dated.astype(np.int64) << _DATED_BIT
+        | np.where(dated, date + _DATE_OFFSET, 0) << _DATE_BIT
+    )
+    return has_benchmarks
+
+
+def unpack(numbers: Ints) -> Flags:
+    """Sets the small columns from their one, in place; whether each row has benchmarks."""
+    packed = numbers[:, Column.PACKED]
+    numbers[:, Column.ENGINE] = packed & 63
+    numbers[:, Column.AT_VENUE] = packed >> _AT_VENUE_BIT & 63
+    numbers[:, Column.SIDE] = (packed >> _SIDE_BIT & 7) - 1
+    numbers[:, Column.RECENT] = packed >> _RECENT_BIT & 15
+    dated = (packed >> _DATED_BIT & 1).astype(np.bool_)
+    numbers[:, Column.TRADE_DATE] = np.where(dated, (packed >> _DATE_BIT) - _DATE_OFFSET, NONE)
+    return (packed >> _BENCHMARK_BIT & 1).astype(np.bool_)

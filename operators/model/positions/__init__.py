@@ -1,0 +1,1 @@
+"""Positions at average cost and by FIFO, from a list of fills."""

@@ -1,0 +1,176 @@
+"""The decision of pre-trade risk on one request, and the account's state after it.
+
+The state's key is the account, so that limits of an account see all of its orders. The checks are in `checks` and
+its neighbours, what is reserved and released in `exposure`, limits and their scopes in `limits` and `limits_in_force`.
+
+| request | decided by | then |
+|---|---|---|
+| ORDER_SUBMITTED | every check | approved: the order's notional is reserved |
+| REPLACE_REQUESTED | every check | approved: an increase is reserved at once, a decrease released when confirmed |
+| CANCEL_REQUESTED | nothing: always approved | nothing is released before the cancel is confirmed |
+| PossResend of a known ClOrdID, but no cancel | POSSIBLE_RESEND alone: rejected | nothing: it is no new request, and \
+counts as none |
+
+A rejection answers the request of its ClOrdID. It never ends an order that was approved before.
+Outcomes of an order are numbered from 1 without gaps while the order is open and among the last closed ones.
+State of an account is never dropped: even a flat account has ClOrdIDs that must not be used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from config.errors import InvalidRecordError
+from operators.model.events import Breach, EventType, OrderIntent, RiskAction, RiskOutcome, order_key
+from operators.model.risk.book import Book
+from operators.model.risk.checks import breaches_of, possible_resend
+from operators.model.risk.exposure import with_order
+from operators.model.risk.limits import Severity, Tables
+from operators.model.risk.limits_in_force import LimitsInForce
+from operators.model.risk.position import DAY_MICROS, remembered, times_part, with_mark
+from operators.model.risk.request import Request, in_force
+from operators.model.risk.self_trade import self_trade
+from operators.model.risk.state import OrderRisk, Recent, Terms
+
+RECENT_KEPT: Final = 64
+"""So many approved new orders of an account in a symbol are compared with, to find look-alikes."""
+
+_REQUESTS: Final = frozenset({EventType.ORDER_SUBMITTED, EventType.REPLACE_REQUESTED, EventType.CANCEL_REQUESTED})
+
+
+def on_intent(
+    book: Book,
+    intent: OrderIntent,
+    tables: Tables,
+    *,
+    limits: LimitsInForce,
+    day: int | None = None,
+    source: str = "risk-check",
+) -> RiskOutcome:
+    """Decides on one request, at the request's own time; `day` is the UTC day to count on, by default the request's.
+
+    `InvalidRecordError` for what cannot be decided at all: an event that is no request, or a key that is not the
+    account and order it names.
+    """
+    if intent.event_type not in _REQUESTS or intent.key != order_key(intent.account_id, intent.order_id):
+        raise InvalidRecordError(f"{intent.event_type} of {intent.account_id}, {intent.order_id} under {intent.key!r}")
+    if intent.event_type == EventType.CANCEL_REQUESTED:
+        order = book.order(intent.order_id) or _no_order(intent)
+        book.add_id(intent.cl_ord_id)
+        return _answer(book, intent, order, in_force(intent, tables, limits).version, source)
+    today = intent.occurred_at // DAY_MICROS if day is None else day
+    book.account = book.account.on_day(today)
+    known = tables.symbols.get(intent.symbol)
+    with_mark(book, intent.symbol, known.reference_price if known else None)
+    request = Request.of(intent, book, tables, limits, today)
+    breaches = possible_resend(request)
+    if breaches:
+        order = request.order or _no_order(intent)
+        return _answer(book, intent, order, request.limits.version, source, breaches)
+    return _decide(request, source)
+
+
+def _decide(request: Request, source: str) -> RiskOutcome:
+    book, intent = request.book, request.intent
+    breaches = breaches_of(request)
+    prevented = self_trade(request, rejected=_rejects(breaches))
+    breaches += prevented.breaches
+    order = request.order or _no_order(intent)
+    if not _rejects(breaches):
+        quantity = intent.quantity if prevented.approved_quantity is None else prevented.approved_quantity
+        order = _approved(request, quantity)
+        if not request.replaces:
+            _remember_look(request)
+    _count_request(request, breaches)
+    book.add_id(intent.cl_ord_id)
+    return _answer(
+        book, intent, order, request.limits.version, source, breaches, prevented.actions, prevented.approved_quantity
+    )
+
+
+def _rejects(breaches: Sequence[Breach]) -> bool:
+    return any(breach.severity != Severity.WARN for breach in breaches)
+
+
+def _no_order(intent: OrderIntent) -> OrderRisk:
+    """What is kept of an order that nobody approved: the number of its outcomes."""
+    return OrderRisk(symbol=intent.symbol, side=intent.side, terms=Terms(0, 0), closed=True)
+
+
+def _approved(request: Request, quantity: int) -> OrderRisk:
+    """The order with the approved terms: in force for a new one, pending for a replace."""
+    intent, terms = request.intent, replace(request.terms, quantity=quantity)
+    assert terms.price > 0, "a request that cannot be valued has a breach"
+    if request.replaces:
+        assert request.order is not None, "a replace of an unknown order has a breach"
+        return replace(request.order, pending=(*request.order.pending, terms))
+    before = request.order
+    return OrderRisk(
+        symbol=intent.symbol,
+        side=intent.side,
+        terms=terms,
+        leaves=quantity,
+        outcomes=before.outcomes if before else 0,
+        rests=intent.order_type == "LIMIT",
+        parent=intent.parent_id if request.parent is not None else None,
+        locate=intent.locate_id,
+    )
+
+
+def _count_request(request: Request, breaches: Sequence[Breach]) -> None:
+    """Remembers that there was a request, for the message rates and the order-to-trade ratio.
+
+    One over the rate does not count with those to come, or a client that goes on asking would never be served again.
+    """
+    book, intent = request.book, request.intent
+    book.account = replace(book.account, requests=book.account.requests + (request.day == book.account.day))
+    if any(breach.check == "MESSAGE_RATE" and breach.severity == Severity.HARD for breach in breaches):
+        return
+    for over in dict.fromkeys(count.over for count in request.limits.rates):
+        part = times_part("messages", over, symbol=intent.symbol, session=intent.session)
+        counts = [count for count in request.limits.rates if count.over == over]
+        book.put_times(part, remembered(book.times(part), intent.occurred_at, counts))
+
+
+def _remember_look(request: Request) -> None:
+    """Remembers an approved new order, as long as some look-alike window asks for it."""
+    level, intent = request.limits.level("duplicate_window_ms"), request.intent
+    windows = [limit.value * 1_000 for limit in level if limit is not None]
+    part = request.book.symbol(intent.symbol)
+    if not windows and not part.recent:
+        return
+    oldest = intent.occurred_at - max(windows, default=0)
+    recent = [known for known in part.recent if known.at > oldest]
+    if windows:
+        recent.append(Recent(intent.occurred_at, intent.side, intent.quantity, intent.limit_price))
+    request.book.put_symbol(intent.symbol, replace(part, recent=tuple(recent[-RECENT_KEPT:])))
+
+
+def _answer(
+    book: Book,
+    intent: OrderIntent,
+    order: OrderRisk,
+    version: str,
+    source: str,
+    breaches: Sequence[Breach] = (),
+    actions: Sequence[RiskAction] = (),
+    approved_quantity: int | None = None,
+) -> RiskOutcome:
+    """Keeps the order, with one outcome more, and says what was decided."""
+    order = replace(order, outcomes=order.outcomes + 1)
+    with_order(book, intent.order_id, order)
+    return RiskOutcome(
+        event_type=EventType.RISK_REJECTED if _rejects(breaches) else EventType.RISK_APPROVED,
+        occurred_at=intent.occurred_at,
+        key=intent.key,
+        sequence=order.outcomes,
+        source=source,
+        intent=intent,
+        breaches=list(breaches),
+        limits_version=version,
+        approved_quantity=approved_quantity,
+        actions=list(actions),
+    )

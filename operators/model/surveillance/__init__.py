@@ -1,0 +1,1 @@
+"""What people should look at: orders, ratios, wash trades, and the alerts about them."""

@@ -1,0 +1,1 @@
+"""What people ask for: timelines, milestones, dashboards, families of orders."""
