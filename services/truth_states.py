@@ -62,6 +62,8 @@ class _State(NamedTuple):
     quantity: int | None = None
     time_in_force: str | None = None
     superseded: frozenset[str] = frozenset()
+    venue_ahead: bool = False
+    """Whether a venue has said REPLACED and the engine has not yet."""
     told: bool = False
     """Whether somebody named a state or a request, so that there is an order to show."""
 
@@ -102,6 +104,10 @@ def _after_status(state: _State, status: Said, filled: int) -> _State:
         state = state._replace(venue_pending=None)
     if status.client_order_id in state.superseded:
         return state
+    if status.code == "REPLACED":
+        state = state._replace(venue_ahead=False)
+    elif status.client_order_id is None and state.venue_ahead:
+        return state
     quantity = max(status.quantity, filled) if status.code == "REPLACED" else status.quantity
     return state._replace(quantity=quantity, time_in_force=status.time_in_force or state.time_in_force)
 
@@ -130,7 +136,8 @@ def _after_report(state: _State, report: Reported) -> _State:
     if kind == "REPLACED":
         original = report.original_client_order_id
         superseded = state.superseded if original is None else state.superseded | {original}
-        return _with_terms(_answered(state._replace(superseded=superseded), report.order_status), report)
+        state = state._replace(superseded=superseded, venue_ahead=True)
+        return _with_terms(_answered(state, report.order_status), report)
     if kind == "CANCEL_REJECTED":
         return _answered(state, report.order_status)
     return state
