@@ -74,21 +74,23 @@ def final_states(
     """Every final state that some interleaving leads to; `filled` in the end, `traded` if ever."""
     column = [frozenset({_State()})]
     for status in statuses:
-        column.append(frozenset(_noted(_after_status(state, status, 0)) for state in column[-1]))
+        column.append(frozenset(_noted(_after_status(state, status, 0), 0) for state in column[-1]))
     known = 0
     for report in reports:
         known = report.filled
-        before, column = column, [frozenset(_noted(_after_report(state, report)) for state in column[0])]
+        before, column = column, [frozenset(_noted(_after_report(state, report), known) for state in column[0])]
         for i, status in enumerate(statuses):
-            by_report = {_noted(_after_report(state, report)) for state in before[i + 1]}
-            by_status = {_noted(_after_status(state, status, known)) for state in column[i]}
+            by_report = {_noted(_after_report(state, report), known) for state in before[i + 1]}
+            by_status = {_noted(_after_status(state, status, known), known) for state in column[i]}
             column.append(frozenset(by_report | by_status))
     return frozenset(_final(state, filled, traded=traded) for state in column[-1])
 
 
-def _noted(state: _State) -> _State:
-    told = any((state.engine, state.engine_pending, state.venue, state.venue_pending))
-    return state._replace(told=True) if told and not state.told else state
+def _noted(state: _State, filled: int) -> _State:
+    """With what was shown; an order of which nothing is left is as new as when a venue first took it."""
+    if filled > 0 or any((state.engine, state.engine_pending, state.venue, state.venue_pending)):
+        return state if state.told else state._replace(told=True)
+    return state._replace(venue="NEW") if state.told else state
 
 
 def _after_status(state: _State, status: Said, filled: int) -> _State:
