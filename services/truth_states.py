@@ -62,6 +62,8 @@ class _State(NamedTuple):
     quantity: int | None = None
     time_in_force: str | None = None
     superseded: frozenset[str] = frozenset()
+    venue_ahead: bool = False
+    """Whether a venue has said REPLACED and the engine has not yet."""
     told: bool = False
     """Whether somebody named a state or a request, so that there is an order to show."""
 
@@ -72,21 +74,23 @@ def final_states(
     """Every final state that some interleaving leads to; `filled` in the end, `traded` if ever."""
     column = [frozenset({_State()})]
     for status in statuses:
-        column.append(frozenset(_noted(_after_status(state, status, 0)) for state in column[-1]))
+        column.append(frozenset(_noted(_after_status(state, status, 0), 0) for state in column[-1]))
     known = 0
     for report in reports:
         known = report.filled
-        before, column = column, [frozenset(_noted(_after_report(state, report)) for state in column[0])]
+        before, column = column, [frozenset(_noted(_after_report(state, report), known) for state in column[0])]
         for i, status in enumerate(statuses):
-            by_report = {_noted(_after_report(state, report)) for state in before[i + 1]}
-            by_status = {_noted(_after_status(state, status, known)) for state in column[i]}
+            by_report = {_noted(_after_report(state, report), known) for state in before[i + 1]}
+            by_status = {_noted(_after_status(state, status, known), known) for state in column[i]}
             column.append(frozenset(by_report | by_status))
     return frozenset(_final(state, filled, traded=traded) for state in column[-1])
 
 
-def _noted(state: _State) -> _State:
-    told = any((state.engine, state.engine_pending, state.venue, state.venue_pending))
-    return state._replace(told=True) if told and not state.told else state
+def _noted(state: _State, filled: int) -> _State:
+    """With what was shown; an order of which nothing is left is as new as when a venue first took it."""
+    if filled > 0 or any((state.engine, state.engine_pending, state.venue, state.venue_pending)):
+        return state if state.told else state._replace(told=True)
+    return state._replace(venue="NEW") if state.told else state
 
 
 def _after_status(state: _State, status: Said, filled: int) -> _State:
@@ -101,6 +105,10 @@ def _after_status(state: _State, status: Said, filled: int) -> _State:
     if status.code in DEAD or status.code == "REPLACED":
         state = state._replace(venue_pending=None)
     if status.client_order_id in state.superseded:
+        return state
+    if status.code == "REPLACED":
+        state = state._replace(venue_ahead=False)
+    elif status.client_order_id is None and state.venue_ahead:
         return state
     quantity = max(status.quantity, filled) if status.code == "REPLACED" else status.quantity
     return state._replace(quantity=quantity, time_in_force=status.time_in_force or state.time_in_force)
@@ -130,7 +138,8 @@ def _after_report(state: _State, report: Reported) -> _State:
     if kind == "REPLACED":
         original = report.original_client_order_id
         superseded = state.superseded if original is None else state.superseded | {original}
-        return _with_terms(_answered(state._replace(superseded=superseded), report.order_status), report)
+        state = state._replace(superseded=superseded, venue_ahead=True)
+        return _with_terms(_answered(state, report.order_status), report)
     if kind == "CANCEL_REJECTED":
         return _answered(state, report.order_status)
     return state

@@ -96,6 +96,7 @@ class Extra(msgspec.Struct, array_like=True, frozen=True, omit_defaults=True):
     waiting: tuple[Execution, ...] = ()
     splits: tuple[Split, ...] = ()
     end_price: int | None = None
+    replaced_at_venue: bool = False
 
     @staticmethod
     def of(order: Order) -> Extra:

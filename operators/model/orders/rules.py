@@ -7,7 +7,7 @@ hands everything else to the functions here.
 |---|---|---|
 | state | its voice, see `lifecycle` | the other voice; the answer to a request ends it for both |
 | filled, average price | never | live executions alone, see `executions` |
-| quantity, limit price, time in force | any but a pending one, or one under a ClOrdID that a venue replaced since | \
+| quantity, limit price, time in force | any but a pending one, or one of before a venue's REPLACED | \
 REPLACED, RESTATED, and the first message of an order that is not known yet (a cancel reject has no OrderQty) |
 | symbol, side, parent | always | the first message of an order that is not known yet |
 | venue | where named | where not known yet |
@@ -81,7 +81,8 @@ def on_status(order: Order | None, event: OrderStatusChanged, context: Context) 
 
 def _after_status(order: Order, event: OrderStatusChanged, code: OrdStatus) -> Order:
     given, market = event.order, event.market
-    if code not in PENDING and (given.cl_ord_id is None or given.cl_ord_id not in order.superseded):
+    behind = _is_behind(order, given.cl_ord_id, code)
+    if code not in PENDING and not behind:
         order = _with_terms(
             order,
             # A replace to less than is filled means stop executing.
@@ -102,10 +103,21 @@ def _after_status(order: Order, event: OrderStatusChanged, code: OrdStatus) -> O
         arrival_price=_benchmark(event.arrival_price) if order.arrival_price is None else order.arrival_price,
         decision_price=_benchmark(event.decision_price) if order.decision_price is None else order.decision_price,
         accepted_at=accepted_at,
+        replaced_at_venue=order.replaced_at_venue and (code is not OrdStatus.REPLACED or behind),
         engine=order.engine.says(code),
         at_venue=order.at_venue.answered() if code in ANSWERS else order.at_venue,
         last_event_at=max(order.last_event_at, event.occurred_at),
     )
+
+
+def _is_behind(order: Order, cl_ord_id: str | None, code: OrdStatus) -> bool:
+    """Whether the terms of a status are those of before a venue's REPLACED.
+
+    A ClOrdID tells it. Of statuses without one only REPLACED says that the engine has followed.
+    """
+    if cl_ord_id is None:
+        return order.replaced_at_venue and code is not OrdStatus.REPLACED
+    return cl_ord_id in order.superseded
 
 
 def on_execution(
@@ -217,6 +229,7 @@ def _on_report(
             return on_split(before, after, split, event, cause, anomalies, context)
     elif kind is ExecType.REPLACED:
         after = _answered(_superseding(order, event), event.ord_status)
+        after = msgspec.structs.replace(after, replaced_at_venue=True)
     else:
         after = msgspec.structs.replace(order, at_venue=order.at_venue.says(VENUE_STATES[kind]))
     if VENUE_STATES.get(kind) in ANSWERS:

@@ -80,7 +80,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     `executions` are the recent ones: whoever keeps the state may move old ones out and answer for them (`Recall`).
     `trade_date` is the largest its venues named; `day` is there from the order's second day on. `superseded` are the
     ClOrdIDs that the venue replaced last, `waiting` busts and corrections whose trade has not come yet. `end_price` is
-    the market's price when an order with a decision price was canceled, expired or rejected.
+    the market's price when an order with a decision price was canceled, expired or rejected. `replaced_at_venue` while
+    a venue's REPLACED has not been followed by one of the engine.
     """
 
     key: str
@@ -114,6 +115,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     waiting: tuple[Execution, ...] = ()
     splits: tuple[Split, ...] = ()
     end_price: int | None = None
+    replaced_at_venue: bool = False
     executions: tuple[Execution, ...] = ()
 
     @property

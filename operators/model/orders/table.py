@@ -245,6 +245,7 @@ class OrderTable:
             waiting=extra.waiting,
             splits=extra.splits,
             end_price=extra.end_price,
+            replaced_at_venue=extra.replaced_at_venue,
             executions=tuple(execution_of(entry) for entry in split(self.entries[row])),
         )
 

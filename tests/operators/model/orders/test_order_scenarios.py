@@ -259,6 +259,16 @@ SCENARIOS: dict[str, list[Line]] = {
         (es("NEW", cl_ord_id="C1"), ("NEW", 0, 150, None, 150)),
         (es("REPLACED", 150, cl_ord_id="C2"), ...),
     ],
+    "D.1 nor does one without a ClOrdID, until the engine has followed": [
+        *NEW,
+        (vm("REPLACED", "NEW", 150, 0, 150), ("NEW", 0, 150, None, 150)),
+        (es("SUSPENDED"), ("SUSPENDED", 0, 150, None, 150)),
+        (es("REPLACED", 140), ("NEW", 0, 140, None, 140)),
+        (es("SUSPENDED", 130), ("SUSPENDED", 0, 130, None, 130)),
+        (vm("REPLACED", "NEW", 160, 0, 160), ("SUSPENDED", 0, 160, None, 160)),
+        (es("NEW", 170, cl_ord_id="C3"), ("NEW", 0, 170, None, 170)),
+        (es("NEW"), ...),
+    ],
     "D.2 two requests: the answer to one leaves the other pending": [
         *NEW,
         (es("PENDING_REPLACE", 110), ("PENDING_REPLACE", 0, 100, None, 100)),
