@@ -37,6 +37,7 @@ class Executions:
     _by_id: dict[Identity, list[Live]] = field(default_factory=dict)
     _seen: dict[Identity, set[tuple[Any, ...]]] = field(default_factory=dict)
     _waiting: list[Mapping[str, Any]] = field(default_factory=list)
+    _busts: set[tuple[tuple[str, str | None], str]] = field(default_factory=set)
 
     @property
     def filled(self) -> int:
@@ -77,8 +78,11 @@ class Executions:
         """Takes in a bust or correction, which waits if it is early; whether it changed what a known fill comes to."""
         fill = self._target(record)
         if fill is None:
-            if len(self._waiting) < WAITING_MAX:
+            # A bust may not be busted, nor corrected: what names one waits for nothing.
+            names_a_bust = (_identity(record).place, record["execRefId"]) in self._busts
+            if not names_a_bust and len(self._waiting) < WAITING_MAX:
                 self._waiting.append(record)
+                self._note_bust(record)
             return False
         if fill.busted:
             return False
@@ -93,12 +97,17 @@ class Executions:
     def _apply(self, record: Mapping[str, Any], fill: Live) -> None:
         if fill.busted:
             return
+        self._note_bust(record)
         if record["execType"] == "TRADE_CANCEL":
             fill.busted = True
         else:
             fill.quantity, fill.price = record["lastQuantity"], record["lastPrice"]
             fill.liquidity = record["liquidity"] or fill.liquidity
             self._name(record, fill)
+
+    def _note_bust(self, record: Mapping[str, Any]) -> None:
+        if record["execType"] == "TRADE_CANCEL":
+            self._busts.add((_identity(record).place, record["execId"]))
 
     def _name(self, record: Mapping[str, Any], fill: Live) -> None:
         self._by_id.setdefault(_identity(record), []).append(fill)
