@@ -32,6 +32,9 @@ _LEADERS_CHANGED = frozenset(
     {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
 )
 
+_NO_LEADERS = KafkaError._NOENT
+"""What the client says when no partition that it is asked about has a leader now, as after a broker's restart."""
+
 
 class KafkaAdmin:
     """An admin client; where the admin API has no stable answer, a consumer asks."""
@@ -207,7 +210,8 @@ class KafkaAdmin:
             except TimeoutError as error:  # of a future: the client itself has not answered
                 raise BrokerUnavailableError(f"{what}: no answer within {self._deadline_s} s") from error
             except KafkaException as error:
-                passes = is_transient(error.args[0]) or error.args[0].code() in _LEADERS_CHANGED
+                code = error.args[0].code()
+                passes = is_transient(error.args[0]) or code in _LEADERS_CHANGED or code == _NO_LEADERS
                 if not passes or time.monotonic() > deadline:
                     raise broken_world(error, what) from error
                 time.sleep(_POLL_S)

@@ -1,0 +1,43 @@
+"""What an admin client is told while leaders are elected passes; what does not pass is told at once."""
+
+from __future__ import annotations
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from broker.kafka_admin import KafkaAdmin
+from broker.kafka_waits import Waits
+from config.errors import BrokerUnavailableError
+
+
+def admin(deadline_s: float) -> KafkaAdmin:
+    return KafkaAdmin({"bootstrap.servers": "127.0.0.1:9"}, Waits("127.0.0.1:9"), deadline_s=deadline_s)
+
+
+def failing(code: int, times: int, asked: list[int]):
+    def ask() -> str:
+        asked.append(code)
+        if len(asked) <= times:
+            raise KafkaException(KafkaError(code))
+        return "answer"
+
+    return ask
+
+
+@pytest.mark.parametrize("code", [KafkaError._NOENT, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError._TRANSPORT])
+def test_partitions_without_a_leader_are_asked_for_again(code: int) -> None:
+    asked: list[int] = []
+    assert admin(30.0)._patiently(failing(code, 3, asked), "offsets cannot be read") == "answer"
+    assert len(asked) == 4
+
+
+def test_a_refusal_is_told_at_once() -> None:
+    asked: list[int] = []
+    with pytest.raises(BrokerUnavailableError, match="offsets cannot be read"):
+        admin(30.0)._patiently(failing(KafkaError.TOPIC_AUTHORIZATION_FAILED, 3, asked), "offsets cannot be read")
+    assert len(asked) == 1
+
+
+def test_leaders_that_never_come_are_an_error_at_the_deadline() -> None:
+    with pytest.raises(BrokerUnavailableError, match="offsets cannot be read"):
+        admin(0.0)._patiently(failing(KafkaError._NOENT, 10**9, []), "offsets cannot be read")
