@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from cli import query_rows
 from cli.session import with_settings
 from cli.table import write_table
 from config.errors import NotFoundError, UsageError
@@ -187,7 +188,7 @@ def _of_control(control: RiskControl) -> dict[str, Any]:
     return {
         "scope": control.key,
         "version": control.limits_version,
-        "since": _time(control.occurred_at),
+        "since": query_rows.time(control.occurred_at),
         "tradingState": control.trading_state or "ACTIVE",
         "reason": control.reason,
         "limits": _in_currency(said),
@@ -207,7 +208,7 @@ def _in_currency(values: Mapping[str, Any]) -> dict[str, Any]:
         elif name.endswith(_MONEY):
             shown[name] = _number(value / 1_000_000)
         else:
-            shown[name] = _time(value) if name == "rearmedAt" else value
+            shown[name] = query_rows.time(value) if name == "rearmedAt" else value
     return shown
 
 
@@ -238,13 +239,6 @@ def _of_totals(account_id: str, risk_of: Any) -> dict[str, Any]:
 
 def _number(value: float | None) -> float | int | None:
     return int(value) if value is not None and value == int(value) else value
-
-
-def _time(micros: int) -> str:
-    from datetime import UTC, datetime
-
-    seconds, rest = divmod(micros, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
 
 
 def _now() -> int:
