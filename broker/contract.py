@@ -8,6 +8,7 @@ offsets of one consumer group, all or nothing; opening a transaction with an id 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -62,6 +63,10 @@ class Reader(Protocol):
 
     def at_end(self) -> bool:
         """True if every assigned partition has been read to the committed end known to the last `read`."""
+        ...
+
+    def ended(self) -> AbstractSet[TopicPartition]:
+        """The assigned partitions of which that is true."""
         ...
 
     def fetched(self) -> Mapping[TopicPartition, int]:

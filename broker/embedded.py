@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ class EmbeddedReader(Connection):
         self._topics: dict[str, Topic] = {}
         self._positions: dict[TopicPartition, int] = {}
         self._turn = 0
-        self._at_end = False
+        self._ended: set[TopicPartition] = set()
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         with self._environment.read() as transaction:
@@ -73,17 +74,17 @@ class EmbeddedReader(Connection):
             for topic, partition in offsets:
                 self._tables.bounds(transaction, self._topics[topic], partition)
         self._positions = {TopicPartition(*partition): offset for partition, offset in offsets.items()}
-        self._at_end = not offsets
+        self._ended = set()
 
     def read(self, records_max: int, timeout_s: float) -> list[EmbeddedRecord]:
         """As the contract says; returns early, with nothing, when it turns out that all partitions are at their end."""
-        was_at_end = self._at_end
+        was_at_end = self.at_end()
         deadline = time.monotonic() + timeout_s
         while True:
             with self._environment.read() as transaction:
                 seen = transaction.id()
                 records = self._take(transaction, records_max)
-            if records or (self._at_end and not was_at_end):
+            if records or (self.at_end() and not was_at_end):
                 return records
             while self._environment.last_change() == seen:
                 left_s = deadline - time.monotonic()
@@ -94,7 +95,10 @@ class EmbeddedReader(Connection):
                 return []
 
     def at_end(self) -> bool:
-        return self._at_end
+        return len(self._ended) == len(self._positions)
+
+    def ended(self) -> AbstractSet[TopicPartition]:
+        return self._ended
 
     def fetched(self) -> Mapping[TopicPartition, int]:
         return self._positions
@@ -112,11 +116,12 @@ class EmbeddedReader(Connection):
             for partition in partitions:
                 wanted = min(limit, records_max - len(records))
                 records += self._take_from(transaction, partition, wanted)
-        self._at_end = all(
-            self._positions[partition]
-            == self._tables.bounds(transaction, self._topics[partition.topic], partition.partition).end
+        self._ended = {
+            partition
             for partition in partitions
-        )
+            if self._positions[partition]
+            == self._tables.bounds(transaction, self._topics[partition.topic], partition.partition).end
+        }
         return records
 
     def _take_from(self, transaction: object, partition: TopicPartition, records_max: int) -> list[EmbeddedRecord]:

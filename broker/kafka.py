@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, Message
@@ -113,6 +114,9 @@ class KafkaReader:
 
     def at_end(self) -> bool:
         return len(self._ended) == len(self._assigned)
+
+    def ended(self) -> AbstractSet[TopicPartition]:
+        return self._ended
 
     def fetched(self) -> Mapping[TopicPartition, int]:
         return self._fetched

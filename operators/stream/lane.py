@@ -11,14 +11,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from broker.contract import Reader, Record, TopicPartition
+from broker.contract import Record, TopicPartition
 from config.crash_points import CrashPoint, reach
 from operators.stream.records import Item, Read
 from operators.stream.stall import StallWatch
+from operators.stream.together import Run, TogetherReader
 
 IDLE_AFTER: Final = 50
 """Empty reads in a row after which the lane looks less often."""
@@ -53,7 +55,7 @@ class Lane(StatefulSourcePartition[Item, None]):
 
     def __init__(
         self,
-        reader: Reader,
+        reader: TogetherReader,
         sources: Mapping[str, Sequence[str]],
         options: LaneOptions,
         state: LaneState,
@@ -79,8 +81,9 @@ class Lane(StatefulSourcePartition[Item, None]):
         self._before_read()
         if self._watch is not None and self._took_all:
             self._watch.look(self._position, self._reader.fetched())
-        records = [] if self._state.stopping else self._reader.read(self._options.poll_records, 0.0)
-        full = len(records) >= self._options.poll_records
+        runs = [] if self._state.stopping else self._reader.read(self._options.poll_records)
+        records = sum(len(run.records) for run in runs)
+        full = records >= self._options.poll_records
         self._took_all = not full and not self._state.stopping
         if records:
             self._empty_reads = 0
@@ -97,7 +100,8 @@ class Lane(StatefulSourcePartition[Item, None]):
         self._owes_tick, self._ticked_at_s = False, now_s
         item = Item(self._epoch, int(now_s * 1e3))
         if records:
-            self._take(records, item)
+            self._take(runs, item)
+            self._state.records += records
         reach(CrashPoint.LANE_EMITTED)  # a crash here costs nothing: nothing of the epoch is committed
         return [item]
 
@@ -122,22 +126,15 @@ class Lane(StatefulSourcePartition[Item, None]):
         self._wakes_at_s = now_s + wait_s
         return wait_s
 
-    def _take(self, records: Sequence[Record], item: Item) -> None:
-        """Sorts records into the reads of their sources, and notes how far each partition is."""
-        by_partition: dict[tuple[str, int], list[Record]] = {}
-        last_topic, last_partition, run = "", -1, list[Record]()
-        for record in records:
-            topic, partition = record.topic(), record.partition()
-            # Records come in runs of one partition, and most of the time goes into finding the place of each.
-            if partition != last_partition or topic != last_topic:
-                run = by_partition.setdefault((topic, partition), [])
-                last_topic, last_partition = topic, partition
-            run.append(record)
-        for (topic, partition), part in by_partition.items():
-            item.reads += [Read(source, topic, partition, part) for source in self._sources[topic]]
-            tp = TopicPartition(topic, partition)
-            item.progress[tp] = self._position[tp] = part[-1].offset() + 1
-        self._state.records += len(records)
+    def _take(self, runs: Sequence[Run], item: Item) -> None:
+        """Sorts runs into the reads of their sources, and notes how far each partition is."""
+        by_partition: dict[TopicPartition, list[list[Record]]] = {}
+        for tp, records in runs:
+            by_partition.setdefault(tp, []).append(records)
+        for tp, parts in by_partition.items():
+            records = parts[0] if len(parts) == 1 else list(chain.from_iterable(parts))
+            item.reads += [Read(source, tp.topic, tp.partition, records) for source in self._sources[tp.topic]]
+            item.progress[tp] = self._position[tp] = records[-1].offset() + 1
 
     def _is_done(self) -> bool:
         if self._state.stopping:

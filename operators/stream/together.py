@@ -1,46 +1,114 @@
-"""One reader per topic, read so that the topics of a flow stay together in time.
+"""All partitions of a lane, read so that they stay together in time.
 
-Behind a backlog a single reader would be ahead on one topic by whatever its client happened to fetch first: executions
-hours before the statuses they belong to, windows closed before half of their records. So the topic that is furthest
-behind is read first, by the time at which its records got into the log, as Kafka Streams does with partitions. A topic
-that has been read to its end holds nobody up; one that ought to have more and gives nothing does so for a while only.
+Behind a backlog a client gives what it happened to fetch first: a megabyte of one partition, executions long before the
+statuses they belong to, windows closed before half of their records. So records wait here by partition, and the
+partition that is furthest behind goes first, by the time at which its records got into the log, as in Kafka Streams.
+A partition that has been read to its end holds nobody up; one that ought to have more and gives nothing does so for a
+while only.
 """
 
 from __future__ import annotations
 
+import heapq
 import time
+from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Set as AbstractSet
+from typing import Final, NamedTuple
 
 from broker.contract import Reader, Record, TopicPartition
 
-CHUNK_RECORDS: Final = 1_000
-"""So many records of one topic at most before it is asked again which one is behind."""
+TOGETHER_MS: Final = 20
+"""A partition that is furthest behind is read until it is ahead of the next one by this much."""
 AHEAD_MS: Final = 1_000
-"""A topic may be ahead of one that gives nothing by this much; records that come as they happen are never that far."""
+"""Partitions may be ahead of one that gives nothing by this much; what comes as it happens is never that far."""
 PATIENCE_S: Final = 1.0
+WAITING_MAX: Final = 100_000
+"""Records of one topic that wait, about; partitions so uneven are together only as far as that goes."""
 _NOTHING_NEEDED: Final = 2**63 - 1
+_BEFORE_EVERYTHING: Final = -(2**62)
 
 
-@dataclass(slots=True)
+class Run(NamedTuple):
+    """Records of one partition, in order."""
+
+    tp: TopicPartition
+    records: list[Record]
+
+
+class _Partition:
+    """What was read of a partition and waits for its turn."""
+
+    __slots__ = ("heard_at_s", "place_ms", "runs", "start", "tp")
+
+    def __init__(self, tp: TopicPartition, now_s: float) -> None:
+        self.tp = tp
+        self.runs: deque[list[Record]] = deque()
+        self.start = 0
+        """Where in the first run what waits begins."""
+        self.place_ms = _BEFORE_EVERYTHING
+        """When the next record got into the log, or the last one that was given if none waits."""
+        self.heard_at_s = now_s
+
+    def add(self, records: list[Record], now_s: float) -> None:
+        if not self.runs:
+            self.place_ms = _logged_at_ms(records[0])
+        self.runs.append(records)
+        self.heard_at_s = now_s
+
+    def take(self, records_max: int, until_ms: float) -> Run:
+        """What waits up to a time, one record at least; times that go back come with what is before them."""
+        first, start = self.runs[0], self.start
+        stop = min(start + records_max, len(first))
+        if _logged_at_ms(first[stop - 1]) > until_ms:
+            stop = bisect_right(first, until_ms, start + 1, stop, key=_logged_at_ms)
+        if stop < len(first):
+            self.start = stop
+            self.place_ms = _logged_at_ms(first[stop])
+            return Run(self.tp, first[start:stop])
+        self.runs.popleft()
+        self.start = 0
+        self.place_ms = _logged_at_ms(self.runs[0][0] if self.runs else first[-1])
+        return Run(self.tp, first[start:] if start else first)
+
+
 class _Topic:
-    reader: Reader
-    partitions: Sequence[TopicPartition]
-    reached_ms: int | None = None
-    """When its last record got into the log; None before the first."""
-    heard_at_s: float = 0.0
-    held: bool = False
-    """Whether the last read left it alone because it is ahead."""
+    """A topic's reader and what it gave, by partition."""
 
-    @property
-    def place(self) -> float:
-        """Where it is for comparison: before everything until it has given a record."""
-        return -1.0 if self.reached_ms is None else float(self.reached_ms)
+    def __init__(self, reader: Reader, partitions: Sequence[TopicPartition], now_s: float) -> None:
+        self.reader = reader
+        self.partitions = {tp.partition: _Partition(tp, now_s) for tp in partitions}
+        self.waiting = 0
+        self.has_more = False
+        """Whether the client gave all that it was asked for, so that it has more at hand."""
+
+    def fill(self, records_max: int, now_s: float) -> None:
+        """Reads until something waits of every partition that has more to give, as far as the client has it."""
+        while self.waiting < WAITING_MAX and any(not partition.runs for partition in self.partitions.values()):
+            found = self.reader.read(records_max, 0.0)
+            self._add(found, now_s)
+            self.has_more = len(found) == records_max
+            if not self.has_more:
+                return
+
+    def _add(self, records: Sequence[Record], now_s: float) -> None:
+        """Records come in runs of one partition, and most of the time goes into finding where each belongs."""
+        runs: dict[int, list[Record]] = {}
+        last, run = -1, list[Record]()
+        for record in records:
+            number = record.partition()
+            if number != last:
+                run = runs.setdefault(number, [])
+                last = number
+            run.append(record)
+        for number, run in runs.items():
+            self.partitions[number].add(run, now_s)
+        self.waiting += len(records)
 
 
 class TogetherReader:
-    """A `Reader` over one reader per topic. Belongs to one thread."""
+    """Reads what a lane reads, from one `Reader` per topic. Belongs to one thread."""
 
     def __init__(self, open_reader: Callable[[str], Reader], clock: Callable[[], float] = time.monotonic) -> None:
         """`open_reader` makes the reader of a topic."""
@@ -48,7 +116,7 @@ class TogetherReader:
         self._topics: dict[str, _Topic] = {}
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """As the contract says; readers of topics that are no longer assigned are closed."""
+        """As of a `Reader`; readers of topics that are no longer assigned are closed."""
         by_topic: dict[str, dict[TopicPartition, int]] = {}
         for tp, offset in offsets.items():
             by_topic.setdefault(tp.topic, {})[tp] = offset
@@ -58,44 +126,61 @@ class TogetherReader:
             known = self._topics.get(name)
             reader = known.reader if known is not None else self._open_reader(name)
             reader.assign(assigned)
-            self._topics[name] = _Topic(reader, list(assigned), heard_at_s=self._clock())
+            self._topics[name] = _Topic(reader, list(assigned), self._clock())
 
-    def read(self, records_max: int, timeout_s: float) -> list[Record]:
-        """As the contract says. With several topics it does not wait: that is for who calls again."""
-        if len(self._topics) == 1:
-            (topic,) = self._topics.values()
-            return list(topic.reader.read(records_max, timeout_s))
-        records: list[Record] = []
-        waiting = sorted(self._topics.values(), key=_place)
-        for topic in waiting:
-            topic.held = False
-        limit: float | None = None
-        while waiting and len(records) < records_max:
-            topic = waiting[0]
-            if limit is not None and topic.place > limit:
-                for ahead in waiting:
-                    ahead.held = True
-                break
-            found = topic.reader.read(min(CHUNK_RECORDS, records_max - len(records)), 0.0)
-            if found:
-                records += found
-                topic.reached_ms, topic.heard_at_s = found[-1].timestamp()[1], self._clock()
-                waiting.sort(key=_place)
+    def read(self, records_max: int) -> list[Run]:
+        """Up to `records_max` records, in offset order within each partition; it does not wait for any."""
+        runs, left, more = list[Run](), records_max, True
+        while left and more:
+            for topic in self._topics.values():
+                topic.fill(records_max, self._clock())
+            left, more = self._give(runs, left)
+        return runs
+
+    def _give(self, runs: list[Run], left: int) -> tuple[int, bool]:
+        """Gives of what waits, the furthest behind first; how many more may be given, and whether clients have more."""
+        now_s, ended = self._clock(), self._ended()
+        limit_ms = float("inf")
+        behind: list[tuple[int, int, _Topic, _Partition]] = []
+        for topic in self._topics.values():
+            for partition in topic.partitions.values():
+                if partition.runs:
+                    behind.append((partition.place_ms, len(behind), topic, partition))
+                elif partition.tp not in ended and now_s - partition.heard_at_s < PATIENCE_S:
+                    limit_ms = min(limit_ms, partition.place_ms + AHEAD_MS)
+        heapq.heapify(behind)
+        while behind and left and behind[0][0] <= limit_ms:
+            _, number, topic, partition = behind[0]
+            next_ms = min((entry[0] for entry in behind[1:3]), default=limit_ms)  # the next ones of a heap
+            run = partition.take(left, min(next_ms + TOGETHER_MS, limit_ms))
+            runs.append(run)
+            topic.waiting -= len(run.records)
+            left -= len(run.records)
+            if partition.runs:
+                heapq.heapreplace(behind, (partition.place_ms, number, topic, partition))
                 continue
-            waiting.pop(0)
-            if not topic.reader.at_end() and self._clock() - topic.heard_at_s < PATIENCE_S:
-                limit = topic.place + AHEAD_MS if limit is None else min(limit, topic.place + AHEAD_MS)
-        return records
+            heapq.heappop(behind)
+            if partition.tp not in ended:
+                if topic.has_more:
+                    return left, True
+                limit_ms = min(limit_ms, partition.place_ms + AHEAD_MS)
+        return left, False
+
+    def _ended(self) -> AbstractSet[TopicPartition]:
+        return frozenset[TopicPartition]().union(*(topic.reader.ended() for topic in self._topics.values()))
 
     def at_end(self) -> bool:
-        """As the contract says."""
-        return all(topic.reader.at_end() for topic in self._topics.values())
+        """Whether everything up to the committed ends known to the last `read` has been given."""
+        return all(topic.reader.at_end() and not topic.waiting for topic in self._topics.values())
 
     def fetched(self) -> Mapping[TopicPartition, int]:
-        """As the contract says; a topic that is held needs nothing from the log."""
+        """As of a `Reader`; a topic of which something waits here needs nothing from the log."""
         merged: dict[TopicPartition, int] = {}
         for topic in self._topics.values():
-            merged.update(dict.fromkeys(topic.partitions, _NOTHING_NEEDED) if topic.held else topic.reader.fetched())
+            if topic.waiting:
+                merged.update((partition.tp, _NOTHING_NEEDED) for partition in topic.partitions.values())
+            else:
+                merged.update(topic.reader.fetched())
         return merged
 
     def close(self) -> None:
@@ -104,5 +189,5 @@ class TogetherReader:
             topic.reader.close()
 
 
-def _place(topic: _Topic) -> float:
-    return topic.place
+def _logged_at_ms(record: Record) -> int:
+    return record.timestamp()[1]

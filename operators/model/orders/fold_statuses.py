@@ -27,7 +27,7 @@ _HAS_REQUEST: Final = np.array([voice.pending is not None for voice in VOICES])
 
 
 class _Terms(NamedTuple):
-    """What holds after each status: numbers, prices, and the engine's voice before and after."""
+    """What holds after each status, and what held before it: numbers, prices, venues, and the engine's voice."""
 
     engine_before: Ints
     engine: Ints
@@ -37,6 +37,8 @@ class _Terms(NamedTuple):
     limit: Ints
     time_before: Ints
     time: Ints
+    venue_before: Ints
+    venue: Ints
 
 
 def plain_statuses(table: OrderTable, events: StatusColumns, rows: Ints) -> Flags:
@@ -47,7 +49,6 @@ def plain_statuses(table: OrderTable, events: StatusColumns, rows: Ints) -> Flag
     source = np.where(state[:, Column.STATUS_SOURCE] == 0, events.source[first], state[:, Column.STATUS_SOURCE])
     symbol = np.where(known, state[:, Column.SYMBOL], events.symbol[first])
     side = np.where(known, state[:, Column.SIDE], events.side[first])
-    venue = np.where(state[:, Column.VENUE] == 0, events.venue[first], state[:, Column.VENUE])
     has_arrival = (state[:, Column.ARRIVAL_PRICE] != NONE) | (events.arrival_price[first] != NONE)
     sequence_before = groups.previous(events.sequence, state[:, Column.STATUS_SEQUENCE])
     code = np.maximum(events.code, 0)
@@ -62,7 +63,6 @@ def plain_statuses(table: OrderTable, events: StatusColumns, rows: Ints) -> Flag
         & (events.side >= 0)
         & (events.side == side[of])
         & (events.symbol == symbol[of])
-        & ((events.venue == 0) | (events.venue == venue[of]))
         & ((events.arrival_price == NONE) | has_arrival[of])
         & ~(_IS_ANSWER[code] & _HAS_REQUEST[state[:, Column.AT_VENUE]][of])
         & _benchmarks_stay(events, groups, state)
@@ -103,6 +103,7 @@ def _terms(events: StatusColumns, groups: Groups, state: Ints, code: Ints) -> _T
     engine = np.where(sets, voice, _NEXT[voice, code])
     limit_after = _given(groups, sets, events.limit_price, NONE, limit)
     time_after = _given(groups, sets, events.time_in_force, 0, time)
+    venue = _given(groups, events.venue != 0, events.venue, 0, state[:, Column.VENUE])
     return _Terms(
         engine_before=groups.previous(engine, state[:, Column.ENGINE]),
         engine=engine,
@@ -112,6 +113,8 @@ def _terms(events: StatusColumns, groups: Groups, state: Ints, code: Ints) -> _T
         limit=limit_after,
         time_before=groups.previous(time_after, time),
         time=time_after,
+        venue_before=groups.previous(venue, state[:, Column.VENUE]),
+        venue=venue,
     )
 
 
@@ -143,7 +146,7 @@ def fold_plain_statuses(
     code_before = shown_codes(terms.engine_before, at_venue, filled, terms.quantity_before)
     leaves = open_quantities(terms.engine, at_venue, terms.time, filled, terms.quantity)
     leaves_before = open_quantities(terms.engine_before, at_venue, terms.time_before, filled, terms.quantity_before)
-    fixed = [Column.VENUE, Column.ARRIVAL_PRICE, Column.DECISION_PRICE]
+    fixed = [Column.ARRIVAL_PRICE, Column.DECISION_PRICE]
     opening = np.zeros(len(rows), np.bool_)
     opening[groups.first] = (after[:, fixed] != state[:, fixed]).any(axis=1)
     shows = (code >= 0) & (
@@ -153,6 +156,7 @@ def fold_plain_statuses(
         | (terms.quantity != terms.quantity_before)
         | (terms.limit != terms.limit_before)
         | (terms.time != terms.time_before)
+        | (terms.venue != terms.venue_before)
     )
     sequence = state[:, Column.SEQUENCE][of] + groups.running_count(shows)
     after[:, Column.SEQUENCE] = sequence[last]
@@ -163,7 +167,7 @@ def fold_plain_statuses(
         order_id=ids,
         symbol=batch.column("order").field("symbol"),
         side=events.side,
-        venue=table.venues.column(after[:, Column.VENUE][of]),
+        venue=table.venues.column(terms.venue),
         quantity=terms.quantity,
         limit_price=terms.limit,
         time_in_force=table.times_in_force.column(terms.time),
@@ -191,7 +195,7 @@ def fold_plain_statuses(
 def _after(events: StatusColumns, groups: Groups, state: Ints, terms: _Terms) -> Ints:
     """The rows after all their events, but for what follows from the other columns."""
     first, last = groups.first, groups.last
-    venue, arrival = state[:, Column.VENUE], state[:, Column.ARRIVAL_PRICE]
+    arrival = state[:, Column.ARRIVAL_PRICE]
     decision, volume = state[:, Column.DECISION_PRICE], state[:, Column.MARKET_VOLUME]
     after = state.copy()
     after[:, Column.QUANTITY] = terms.quantity[last]
@@ -200,7 +204,7 @@ def _after(events: StatusColumns, groups: Groups, state: Ints, terms: _Terms) ->
     after[:, Column.ENGINE] = terms.engine[last]
     after[:, Column.SIDE] = events.side[last]
     after[:, Column.SYMBOL] = events.symbol[last]
-    after[:, Column.VENUE] = np.where(venue == 0, events.venue[first], venue)
+    after[:, Column.VENUE] = terms.venue[last]
     after[:, Column.ARRIVAL_PRICE] = np.where(arrival == NONE, events.arrival_price[first], arrival)
     after[:, Column.DECISION_PRICE] = np.where(decision == NONE, events.decision_price[first], decision)
     if events.market.known:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +12,7 @@ from config.errors import ReadStalledError
 from operators.stream.lane import Lane, LaneOptions, LaneSource, LaneState
 from operators.stream.records import RecordCopy
 from operators.stream.stall import StallWatch
+from operators.stream.together import Run
 
 TICK_MS = 250
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -32,9 +32,10 @@ class FakeReader:
     def assign(self, offsets: dict[TopicPartition, int]) -> None:
         self.assigned = dict(offsets)
 
-    def read(self, records_max: int, timeout_s: float) -> Sequence[RecordCopy]:
+    def read(self, records_max: int) -> list[Run]:
         self.reads += 1
-        return self.batches.popleft() if self.batches else []
+        batch = self.batches.popleft() if self.batches else []
+        return [Run(TopicPartition(record.topic(), record.partition()), [record]) for record in batch]
 
     def at_end(self) -> bool:
         return False

@@ -1,8 +1,9 @@
-"""Topics are read together in time: who is behind goes first, and nobody waits for good."""
+"""Partitions are read together in time: who is behind goes first, and nobody waits for good."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,19 +12,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.contract import TopicPartition
-from operators.stream.together import AHEAD_MS, CHUNK_RECORDS, PATIENCE_S, TogetherReader
+from operators.stream.together import AHEAD_MS, PATIENCE_S, TOGETHER_MS, WAITING_MAX, TogetherReader
+
+Times = Sequence[Sequence[int]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class At:
     """A record of which only topic, place and time matter."""
 
     of: str
+    part: int
     number: int
     at_ms: int
 
     def topic(self) -> str:
         return self.of
+
+    def partition(self) -> int:
+        return self.part
 
     def offset(self) -> int:
         return self.number
@@ -34,29 +41,50 @@ class At:
 
 @dataclass
 class FakeReader:
-    """Gives what it has; `fetched_until` is how much of it the client has so far."""
+    """Gives what it has, as a client does: much of one partition, then much of the next.
+
+    `fetched_until` is how much of each partition the client has so far.
+    """
 
     topic: str
-    times: Sequence[int]
+    times: Times
+    fetch_records: int = 6_000
     fetched_until: int = 10**9
-    given: int = 0
+    given: list[int] = field(default_factory=list)
     assigned: Mapping[TopicPartition, int] = field(default_factory=dict)
     closed: bool = False
+    turn: int = 0
+    of_turn: int = 0
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
-        self.assigned, self.given = offsets, min(offsets.values())
+        self.assigned = offsets
+        self.given = [offsets.get(TopicPartition(self.topic, number), 0) for number in range(len(self.times))]
 
     def read(self, records_max: int, timeout_s: float) -> list[Any]:
-        until = min(self.given + records_max, self.fetched_until, len(self.times))
-        found = [At(self.topic, number, self.times[number]) for number in range(self.given, until)]
-        self.given = max(self.given, until)
+        found: list[At] = []
+        for _ in range(2 * len(self.times)):
+            part = self.turn % len(self.times)
+            start = self.given[part]
+            most = min(records_max - len(found), self.fetch_records - self.of_turn)
+            until = max(start, min(start + most, self.fetched_until, len(self.times[part])))
+            found += [At(self.topic, part, number, self.times[part][number]) for number in range(start, until)]
+            self.given[part] = until
+            self.of_turn += until - start
+            if len(found) == records_max:
+                break
+            self.turn, self.of_turn = self.turn + 1, 0
         return found
 
+    def ended(self) -> AbstractSet[TopicPartition]:
+        return {
+            TopicPartition(self.topic, part) for part, times in enumerate(self.times) if self.given[part] >= len(times)
+        }
+
     def at_end(self) -> bool:
-        return self.given >= len(self.times)
+        return len(self.ended()) == len(self.times)
 
     def fetched(self) -> Mapping[TopicPartition, int]:
-        return dict.fromkeys(self.assigned, self.given)
+        return {tp: self.given[tp.partition] for tp in self.assigned}
 
     def close(self) -> None:
         self.closed = True
@@ -65,62 +93,93 @@ class FakeReader:
 class World:
     """Readers by topic, one reader over them, and a clock."""
 
-    def __init__(self, **times: Sequence[int]) -> None:
+    def __init__(self, **times: Times) -> None:
         self.now_s = 100.0
         self.readers = {topic: FakeReader(topic, of) for topic, of in times.items()}
         self.together = TogetherReader(self.readers.__getitem__, lambda: self.now_s)
-        self.together.assign({TopicPartition(topic, 0): 0 for topic in times})
+        self.together.assign({TopicPartition(topic, part): 0 for topic, of in times.items() for part in range(len(of))})
 
     def read(self, records_max: int = 10**6) -> list[At]:
-        return self.together.read(records_max, 0.0)  # type: ignore[return-value] # made by the fakes
+        runs = self.together.read(records_max)
+        records: list[Any] = []
+        for tp, found in runs:
+            assert {(record.topic(), record.partition()) for record in found} == {tp}
+            records += found
+        return records
 
 
-def test_a_backlog_is_read_in_the_order_of_time_up_to_a_chunk() -> None:
-    times = list(range(0, 100_000, 10))
-    world = World(status=times[::5], executions=times)
-    skew, reached = 0, {"status": 0, "executions": 0}
+def test_a_backlog_is_read_in_the_order_of_time_whatever_the_client_fetches_first() -> None:
+    """Four partitions of one topic and two of another, sparser one, one of which is sparser still."""
+    dense, sparse, rare = list(range(0, 200_000, 10)), list(range(0, 200_000, 50)), list(range(0, 200_000, 400))
+    world = World(executions=[dense] * 4, status=[sparse, rare])
+    skew, reached = 0, dict.fromkeys(["executions0", "executions1", "executions2", "executions3", "status0"], 0)
+    seen = 0
     while records := world.read(4_000):
+        seen += len(records)
         for record in records:
-            reached[record.of] = record.at_ms
-        skew = max(skew, abs(reached["status"] - reached["executions"]))
+            if (name := f"{record.of}{record.part}") in reached:
+                reached[name] = record.at_ms
+        skew = max(skew, max(reached.values()) - min(reached.values()))
     assert world.together.at_end()
-    assert skew <= CHUNK_RECORDS * 50, "a chunk of the sparser topic"
+    assert seen == 4 * len(dense) + len(sparse) + len(rare)
+    assert skew <= TOGETHER_MS + 50, "as far as the next record of the sparser one"
 
 
-def test_a_topic_that_is_ahead_waits_for_one_that_has_more_to_come() -> None:
-    world = World(status=[0, 10, 20_000], executions=[0, 5, 19_000])
+def test_what_waits_is_bounded_and_is_given_even_where_one_partition_lags_far_behind() -> None:
+    """A client that fetches partitions evenly, one of which has a hundred times as many records in the same time."""
+    times = [list(range(3 * WAITING_MAX)), list(range(0, 3 * WAITING_MAX, 100))]
+    world = World(executions=[times[1], times[0]])
+    seen, most = 0, 0
+    while True:
+        records = world.read(4_000)
+        world.now_s += PATIENCE_S + 0.1
+        seen += len(records)
+        most = max(most, sum(world.readers["executions"].given) - seen)
+        if not records and world.together.at_end():
+            break
+    assert seen == sum(map(len, times))
+    assert most <= WAITING_MAX + 4_000
+
+
+def test_one_that_is_ahead_waits_for_one_that_has_more_to_come() -> None:
+    world = World(status=[[0, 10, 20_000]], executions=[[0, 5, 19_000]])
     world.readers["status"].fetched_until = 2
-    assert [(record.of, record.at_ms) for record in world.read()] == [
-        ("status", 0), ("status", 10), ("executions", 0), ("executions", 5), ("executions", 19_000),
-    ]  # fmt: skip
-    world = World(status=[0, 10, 20_000], executions=[15_000, 19_000])
-    world.readers["status"].fetched_until = 2
-    world.read()
-    world.readers["executions"].times = [15_000, 19_000, 19_500]
+    assert {(record.of, record.at_ms) for record in world.read()} == {
+        ("status", 0), ("executions", 0), ("executions", 5), ("status", 10),
+    }  # fmt: skip
     assert world.read() == [], "executions are ahead by more than the bound"
-    assert world.together.fetched()[TopicPartition("executions", 0)] > 10**9, "a topic that is held lacks nothing"
+    assert world.together.fetched()[TopicPartition("executions", 0)] > 10**9, "what waits here lacks nothing"
+    assert not world.together.at_end()
     world.readers["status"].fetched_until = 3
-    assert [record.of for record in world.read()] == ["status", "executions"]
+    assert [record.of for record in world.read()] == ["executions", "status"]
+    assert world.together.at_end()
 
 
 def test_nobody_waits_longer_than_a_while() -> None:
-    world = World(status=[0, 20_000], executions=[15_000, 19_000])
+    world = World(status=[[0, 20_000]], executions=[[15_000, 19_000]])
     world.readers["status"].fetched_until = 1
-    world.read()
-    world.readers["executions"].times = [15_000, 19_000, 19_500]
+    assert [record.at_ms for record in world.read()] == [0]
     assert world.read() == []
     world.now_s += PATIENCE_S + 0.1
-    assert [record.at_ms for record in world.read()] == [19_500]
+    assert [record.at_ms for record in world.read()] == [15_000, 19_000]
 
 
-def test_a_topic_at_its_end_holds_nobody_up() -> None:
-    world = World(status=[0], executions=[AHEAD_MS * 100, AHEAD_MS * 200])
+def test_nothing_is_given_before_every_partition_was_heard_of() -> None:
+    world = World(status=[[0], [5]], executions=[[3]])
+    world.readers["status"].fetched_until = 0
+    assert world.read() == []
+    world.readers["status"].fetched_until = 1
+    assert [record.at_ms for record in world.read()] == [0, 3, 5]
+
+
+def test_a_partition_at_its_end_holds_nobody_up() -> None:
+    world = World(status=[[0], []], executions=[[AHEAD_MS * 100, AHEAD_MS * 200]])
     assert len(world.read()) == 3
     assert world.together.at_end()
 
 
 def test_a_new_assignment_closes_readers_that_it_does_not_need() -> None:
-    world = World(status=[0], executions=[0])
+    world = World(status=[[0]], executions=[[0]])
     world.together.assign({TopicPartition("status", 0): 0})
     assert world.readers["executions"].closed
     assert [record.of for record in world.read()] == ["status"]
@@ -129,21 +188,34 @@ def test_a_new_assignment_closes_readers_that_it_does_not_need() -> None:
 
 
 @given(
-    times=st.lists(st.lists(st.integers(0, 10_000), max_size=30).map(sorted), min_size=1, max_size=4),
+    topics=st.lists(
+        st.lists(st.lists(st.integers(0, 10_000), max_size=30), min_size=1, max_size=3), min_size=1, max_size=3
+    ),
     records_max=st.integers(1, 20),
+    fetch_records=st.integers(1, 20),
 )
-def test_every_record_comes_once_in_the_order_of_its_topic(times: list[list[int]], records_max: int) -> None:
-    world = World(**{f"t{number}": of for number, of in enumerate(times)})
-    seen: dict[str, list[int]] = {}
+def test_every_record_comes_once_in_the_order_of_its_partition(
+    topics: list[list[list[int]]], records_max: int, fetch_records: int
+) -> None:
+    world = World(**{f"t{number}": of for number, of in enumerate(topics)})
+    for reader in world.readers.values():
+        reader.fetch_records = fetch_records
+    seen: dict[tuple[str, int], list[int]] = {}
     while records := world.read(records_max):
         assert len(records) <= records_max
         for record in records:
-            seen.setdefault(record.of, []).append(record.number)
-    assert seen == {f"t{number}": list(range(len(of))) for number, of in enumerate(times) if of}
+            seen.setdefault((record.of, record.part), []).append(record.number)
+    assert world.together.at_end()
+    assert seen == {
+        (f"t{number}", part): list(range(len(times)))
+        for number, of in enumerate(topics)
+        for part, times in enumerate(of)
+        if times
+    }
 
 
 def test_without_partitions_there_is_nothing_to_read() -> None:
     together = TogetherReader(lambda topic: pytest.fail(topic))
     together.assign({})
-    assert together.read(10, 0.0) == []
+    assert together.read(10) == []
     assert together.at_end()
