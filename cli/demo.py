@@ -58,7 +58,7 @@ def demo(
     folder: Path | None,
     keep: bool,
 ) -> None:
-    """Play a simulated trading day through risk check, order status and views, and judge what comes out.
+    """Play a simulated trading day through all flows, and judge what comes out.
 
     Everything runs on a log of its own. On Kafka the topics must be empty, since the verdict is on all they hold, and
     groups, transactional ids and changelogs get a prefix of their own. The last line on standard output is a JSON
@@ -186,6 +186,7 @@ def _figures(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("approved", f"{snapshot.event_types.get('RISK_APPROVED', 0)}"),
         ("rejected", f"{snapshot.event_types.get('RISK_REJECTED', 0)}"),
         ("fills", f"{snapshot.fills}"),
+        ("alerts", f"{snapshot.alerts}"),
         ("records/s", f"{sum(snapshot.records.values()) / seconds:.0f}"),
     ]
 

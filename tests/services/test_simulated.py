@@ -14,7 +14,7 @@ from broker.contract import Log
 from config.errors import FencedError
 from operators.codec.codec import Codec
 from services import simulated
-from services.day import Day, generate_events, intents
+from services.day import Day, events_of, intents
 from services.engine import OrderEngine
 from services.order_entry import OrderEntry
 from services.simulated import SimulatedService
@@ -76,7 +76,7 @@ def test_engine_and_venue_publish_what_the_day_says(log: Log, codec: Codec, deci
     decide([outcome(intent) for intent in intents(Day(ORDERS, SEED))])
     finish(OrderEngine(log, codec, seed=SEED))
     finish(Venue(log, codec, seed=SEED))
-    events = list(generate_events(ORDERS, SEED))
+    events = list(events_of(Day(ORDERS, SEED)))
     for topic in ("orders.status", "orders.executions"):
         assert identities(read_all(topic)) == identities([record for of, record in events if of == topic])
 
@@ -105,7 +105,7 @@ def test_restarts_at_any_point_neither_lose_nor_repeat(
         stopped.close()
     finish(service(log, codec, seed=SEED))
     topic = "orders.status" if service is OrderEngine else "orders.executions"
-    expected = [record for of, record in generate_events(ORDERS, SEED) if of == topic]
+    expected = [record for of, record in events_of(Day(ORDERS, SEED)) if of == topic]
     assert identities(read_all(topic)) == identities(expected)
 
 
@@ -125,7 +125,7 @@ def test_a_service_runs_until_it_is_told_to_stop(log: Log, codec: Codec, decide:
     decide([outcome(intent) for intent in intents(Day(20, SEED))])
     engine = OrderEngine(log, codec, seed=SEED)
     engine.run(StopAfter(5), timeout_s=0.0)
-    assert len(read_all("orders.status")) == sum(topic == "orders.status" for topic, _ in generate_events(20, SEED))
+    assert len(read_all("orders.status")) == sum(topic == "orders.status" for topic, _ in events_of(Day(20, SEED)))
 
 
 def test_a_zombie_engine_fails_and_publishes_nothing(log: Log, codec: Codec, decide: Any, read_all: ReadAll) -> None:
@@ -164,7 +164,7 @@ def test_nothing_is_published_before_its_time_on_a_given_clock(
     log: Log, codec: Codec, decide: Any, read_all: ReadAll
 ) -> None:
     decide([outcome(intent) for intent in intents(Day(ORDERS, SEED))])
-    times = sorted(record["occurredAt"] for topic, record in generate_events(ORDERS, SEED) if topic == "orders.status")
+    times = sorted(record["occurredAt"] for topic, record in events_of(Day(ORDERS, SEED)) if topic == "orders.status")
     noon = times[len(times) // 2]
     engine = OrderEngine(log, codec, seed=SEED, now_micros=lambda: noon)
     while engine.step(0.0):

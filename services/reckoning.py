@@ -1,0 +1,120 @@
+"""The closing verdict of a demo: everything on its topics and in its views, held against the independent models."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+import config
+from broker.contract import Log
+from config.settings import Settings
+from operators.codec.codec import Codec
+from services.records import read_topic
+from services.truth_fees import FeeTable
+from services.verdict import Check, Verdict, verify
+from services.verdict_alerts import episode, verify_alerts
+from sinks.views import (
+    ALERTS,
+    CHILDREN,
+    DASHBOARD,
+    FLOW,
+    POSITIONS,
+    SURVEILLANCE,
+    View,
+    read_alerts,
+    read_children,
+    read_positions,
+    read_windows,
+)
+
+TUMBLING_MS: Final = 60_000
+_FEES_FILE: Final = Path(config.__file__).parent / "fees" / "us_equities.yaml"
+_READ_EVERY_S: Final = 1.0
+_SAME_READS: Final = 2
+
+T = TypeVar("T")
+
+
+def reckon(settings: Settings, log: Log, codec: Codec, owners: Mapping[str, str]) -> Verdict:
+    """Judges decisions, order status, views and alerts; the flows must have caught up, and may go on running.
+
+    `owners` by account. `BrokenWorldError` if the log cannot be read, `StoreError` if a view cannot.
+    """
+    parents = _parents(log, codec)
+    verdict = verify(
+        log,
+        codec,
+        FeeTable.load(_FEES_FILE),
+        positions=_settled(partial(_positions, settings)),
+        dashboard=_settled(partial(_dashboard, settings)),
+        children=_settled(partial(_children, settings, parents)),
+    )
+    alerts = verify_alerts(log, codec, owners, _settled(partial(_open_episodes, settings)))
+    return Verdict([_decisions(log, codec), *verdict.checks, *alerts], verdict.counts)
+
+
+def _decisions(log: Log, codec: Codec) -> Check:
+    """Every intent has one decision, and nothing else has."""
+    intents, decided = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
+    for rows in read_topic(log, codec, "orders.input"):
+        intents.update((row["key"], row["sequence"]) for row in rows)
+    for rows in read_topic(log, codec, "risk.outcome"):
+        decided.update((row["key"], row["intent"]["sequence"]) for row in rows)
+    check = Check("one decision per intent")
+    for intent in intents.keys() | decided.keys():
+        check.equal(f"{intent[0]} {intent[1]}", decided[intent], intents[intent])
+    return check
+
+
+def _parents(log: Log, codec: Codec) -> set[str]:
+    """The keys that orders name as their parents' when they are placed."""
+    return {
+        f"{row['accountId']}|{row['parentId']}"
+        for rows in read_topic(log, codec, "orders.input")
+        for row in rows
+        if row["parentId"] is not None
+    }
+
+
+def _positions(settings: Settings) -> dict[str, dict[str, Any]]:
+    with View(settings, FLOW, POSITIONS) as view:
+        return {
+            f"{position.account_id}|{position.symbol}": msgspec.to_builtins(position)
+            for position in read_positions(view)
+        }
+
+
+def _dashboard(settings: Settings) -> dict[str, dict[str, int]]:
+    sums: dict[str, Counter[str]] = {}
+    with View(settings, FLOW, DASHBOARD) as view:
+        for window in read_windows(view, size_ms=TUMBLING_MS):
+            figures = msgspec.to_builtins(window.aggregate)
+            of_key = sums.setdefault(f"{window.symbol}|{window.venue}", Counter())
+            of_key.update({name: value for name, value in figures.items() if isinstance(value, int)})
+    return {key: dict(figures) for key, figures in sums.items()}
+
+
+def _children(settings: Settings, parents: set[str]) -> dict[str, set[str]]:
+    with View(settings, FLOW, CHILDREN) as view:
+        return {parent: {child.key for child in read_children(view, parent)} for parent in parents}
+
+
+def _open_episodes(settings: Settings) -> set[str]:
+    with View(settings, SURVEILLANCE, ALERTS) as view:
+        return {episode(msgspec.to_builtins(found.alert)) for found in read_alerts(view, open_only=True)}
+
+
+def _settled(read: Callable[[], T]) -> T:
+    """A view once it no longer changes: stores follow what is committed within an epoch or two."""
+    before, same = read(), 1
+    while same < _SAME_READS:
+        time.sleep(_READ_EVERY_S)
+        now = read()
+        before, same = now, same + 1 if now == before else 1
+    return before
