@@ -6,8 +6,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -27,7 +26,7 @@ _SCRAPE_TIMEOUT_S: Final = 1.0
 class TopicCounts:
     """Counts the committed records of the event topics, some by event type, alerts by state, from the beginnings on.
 
-    Belongs to one thread; a context manager.
+    Belongs to one thread; to be closed.
     """
 
     def __init__(self, log: Log, codec: Codec, client_id: str, *, dead_letter_topic: str) -> None:
@@ -65,14 +64,6 @@ class TopicCounts:
     def close(self) -> None:
         """Lets go of the log."""
         self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Latency:

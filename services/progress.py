@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from broker.contract import Log, TopicPartition
 from config.topology import Topology
@@ -13,7 +12,7 @@ _READ_TIMEOUT_S: Final = 0.5
 
 
 class GroupProgress:
-    """Asks a log about groups. Belongs to one thread; a context manager that lets go of its connections."""
+    """Asks a log about groups. Belongs to one thread; to be closed."""
 
     def __init__(self, log: Log, client_id: str) -> None:
         self._admin, self._reader = log.admin(), log.reader(client_id)
@@ -44,14 +43,6 @@ class GroupProgress:
         """Lets go of the log."""
         self._reader.close()
         self._admin.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def event_topics(topology: Topology) -> tuple[str, ...]:

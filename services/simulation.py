@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import Any, Final
 
 from broker.contract import Log
@@ -59,7 +59,7 @@ class Simulation:
             if intents is not None:
                 self._entry = OrderEntry(log, codec, intents, rate_per_s=rate_per_s, prefix=prefix)
                 stack.callback(self._entry.close)
-            self._progress = stack.enter_context(GroupProgress(log, f"{prefix}simulation"))
+            self._progress = stack.enter_context(closing(GroupProgress(log, f"{prefix}simulation")))
             self._resources = stack.pop_all()
         self._groups = {
             risk_group: INTENTS_TOPIC,
