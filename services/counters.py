@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from broker.contract import Log, TopicPartition
 from config.metrics import EVENT_TO_COMMIT_SECONDS
 from operators.codec.codec import Codec
+from services.closing import Closing
 
 COUNTED_TOPICS: Final = (
     "orders.input", "risk.outcome", "orders.status", "orders.executions", "orders.enrichment", "orders.anomalies",
@@ -23,10 +24,10 @@ _READ_RECORDS: Final = 20_000
 _SCRAPE_TIMEOUT_S: Final = 1.0
 
 
-class TopicCounts:
+class TopicCounts(Closing):
     """Counts the committed records of the event topics, some by event type, alerts by state, from the beginnings on.
 
-    Belongs to one thread; to be closed.
+    Belongs to one thread; a context manager.
     """
 
     def __init__(self, log: Log, codec: Codec, client_id: str, *, dead_letter_topic: str) -> None:

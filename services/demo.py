@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -163,9 +163,9 @@ class Demo:
         self.flows = self._flow_processes()
         self._latencies = {flow.name: Latency(str(flow.metrics_url)) for flow in self.flows}
         client_id = self._client_id("watch")
-        self._progress = self._stack.enter_context(closing(GroupProgress(self._log, client_id)))
+        self._progress = self._stack.enter_context(GroupProgress(self._log, client_id))
         self._counts = self._stack.enter_context(
-            closing(TopicCounts(self._log, self._codec, client_id, dead_letter_topic=DEAD_LETTER_TOPIC))
+            TopicCounts(self._log, self._codec, client_id, dead_letter_topic=DEAD_LETTER_TOPIC)
         )
         self._pipeline = self._stack.enter_context(
             Pipeline(

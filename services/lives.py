@@ -41,7 +41,7 @@ def interrupted_life(intent: Mapping[str, Any], seed: int, interruptions: Iterab
 
 def _interrupted(life: Life, quantity: int, interruption: Interruption) -> Life:
     """What is over stays as it is; what is left of an order that is nothing but filled is canceled."""
-    at = interruption.at
+    at = max(interruption.at, life.acknowledged + 1)
     if at >= life.ended:
         return life
     done = sum(fill.quantity for fill in life.fills if fill.at <= at)

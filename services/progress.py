@@ -7,12 +7,13 @@ from typing import Final
 
 from broker.contract import Log, TopicPartition
 from config.topology import Topology
+from services.closing import Closing
 
 _READ_TIMEOUT_S: Final = 0.5
 
 
-class GroupProgress:
-    """Asks a log about groups. Belongs to one thread; to be closed."""
+class GroupProgress(Closing):
+    """Asks a log about groups. Belongs to one thread; a context manager that lets go of its connections."""
 
     def __init__(self, log: Log, client_id: str) -> None:
         self._admin, self._reader = log.admin(), log.reader(client_id)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -38,7 +37,18 @@ _FEES_FILE: Final = Path(config.__file__).parent / "fees" / "us_equities.yaml"
 _READ_EVERY_S: Final = 1.0
 _SAME_READS: Final = 2
 
-T = TypeVar("T")
+
+class _Views(NamedTuple):
+    """What the views hold at one time."""
+
+    positions: dict[str, dict[str, Any]]
+    dashboard: dict[str, dict[str, int]]
+    children: dict[str, set[str]]
+    open_episodes: set[str]
+
+    @classmethod
+    def read(cls, settings: Settings, parents: set[str]) -> _Views:
+        return cls(_positions(settings), _dashboard(settings), _children(settings, parents), _open_episodes(settings))
 
 
 def reckon(settings: Settings, log: Log, codec: Codec, owners: Mapping[str, str]) -> Verdict:
@@ -47,15 +57,16 @@ def reckon(settings: Settings, log: Log, codec: Codec, owners: Mapping[str, str]
     `owners` by account. `BrokenWorldError` if the log cannot be read, `StoreError` if a view cannot.
     """
     parents = _parents(log, codec)
+    views = _settled(lambda: _Views.read(settings, parents))
     verdict = verify(
         log,
         codec,
         FeeTable.load(_FEES_FILE),
-        positions=_settled(partial(_positions, settings)),
-        dashboard=_settled(partial(_dashboard, settings)),
-        children=_settled(partial(_children, settings, parents)),
+        positions=views.positions,
+        dashboard=views.dashboard,
+        children=views.children,
     )
-    alerts = verify_alerts(log, codec, owners, _settled(partial(_open_episodes, settings)))
+    alerts = verify_alerts(log, codec, owners, views.open_episodes)
     return Verdict([_decisions(log, codec), *verdict.checks, *alerts], verdict.counts)
 
 
@@ -110,8 +121,8 @@ def _open_episodes(settings: Settings) -> set[str]:
         return {episode(msgspec.to_builtins(found.alert)) for found in read_alerts(view, open_only=True)}
 
 
-def _settled(read: Callable[[], T]) -> T:
-    """A view once it no longer changes: stores follow what is committed within an epoch or two."""
+def _settled(read: Callable[[], _Views]) -> _Views:
+    """The views once they no longer change: stores follow what is committed within an epoch or two."""
     before, same = read(), 1
     while same < _SAME_READS:
         time.sleep(_READ_EVERY_S)

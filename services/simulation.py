@@ -12,11 +12,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from typing import Any, Final
 
 from broker.contract import Log
 from operators.codec.codec import Codec
+from services.closing import Closing
 from services.engine import OrderEngine
 from services.order_entry import TOPIC as INTENTS_TOPIC
 from services.order_entry import OrderEntry
@@ -30,7 +31,7 @@ _IDLE_WAIT_S: Final = 0.01
 _ASK_EVERY_S: Final = 0.25
 
 
-class Simulation:
+class Simulation(Closing):
     """The simulated surroundings; `intents` None leaves order entry to others.
 
     `prefix` stands before groups and transactional ids; `risk_group` is the consumer group of the risk check. With
@@ -59,7 +60,7 @@ class Simulation:
             if intents is not None:
                 self._entry = OrderEntry(log, codec, intents, rate_per_s=rate_per_s, prefix=prefix)
                 stack.callback(self._entry.close)
-            self._progress = stack.enter_context(closing(GroupProgress(log, f"{prefix}simulation")))
+            self._progress = stack.enter_context(GroupProgress(log, f"{prefix}simulation"))
             self._resources = stack.pop_all()
         self._groups = {
             risk_group: INTENTS_TOPIC,
@@ -119,9 +120,3 @@ class Simulation:
     def close(self) -> None:
         """Lets go of the log."""
         self._resources.close()
-
-    def __enter__(self) -> Simulation:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

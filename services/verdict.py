@@ -262,7 +262,8 @@ def _by_symbol(rows: Mapping[str, Mapping[str, int]]) -> dict[str, Counter[str]]
         ends = [code.lower() for code in ENDS]
         for column in ("orders", "fills", "tradedQuantity", "tradedNotional", *ends):
             total[column] += row[column]
-        total["open"] += row["orders"] + row["reopened"] - sum(row[column] for column in ends)
+        over = sum(row[column] for column in ends) + row["done"]
+        total["open"] += row["orders"] + row["reopened"] - over
     return dict(sums)
 
 

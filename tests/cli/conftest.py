@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -87,7 +86,7 @@ def caught_up(log):
 
     def wait(group, *topics, timeout_s=60.0):
         deadline = time.monotonic() + timeout_s
-        with closing(GroupProgress(log, "test")) as progress:
+        with GroupProgress(log, "test") as progress:
             while not progress.has_caught_up(group, topics):
                 assert time.monotonic() < deadline, f"{group} is {progress.lag(group, topics)} records behind"
                 time.sleep(0.05)

@@ -72,7 +72,7 @@ def test_records_are_counted_by_topic_and_statuses_by_event_type(log, counted_co
     events = list(generate_events(20, 1))
     with closing(log.admin()) as admin:
         admin.create_topics([TopicSpec(DEAD_LETTER_TOPIC, 1)])
-    with closing(TopicCounts(log, counted_codec, "counts", dead_letter_topic=DEAD_LETTER_TOPIC)) as counts:
+    with TopicCounts(log, counted_codec, "counts", dead_letter_topic=DEAD_LETTER_TOPIC) as counts:
         counts.read_all()
         assert counts.records.total() == 0
         producer = log.producer("test")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 from broker.contract import TopicPartition
 from config.topology import load_topology
 from services.progress import GroupProgress, event_topics
@@ -28,14 +26,14 @@ def commit(log, offset):
 
 def test_a_group_that_committed_nothing_is_behind_by_everything(log):
     send(log, 3)
-    with closing(GroupProgress(log, "test")) as progress:
+    with GroupProgress(log, "test") as progress:
         assert progress.lag("group", ["orders.status"]) == 3
         assert not progress.has_caught_up("group", ["orders.status"])
 
 
 def test_a_group_has_caught_up_when_nothing_stands_behind_its_offsets(log):
     send(log, 3)
-    with closing(GroupProgress(log, "test")) as progress:
+    with GroupProgress(log, "test") as progress:
         commit(log, 2)
         assert progress.lag("group", ["orders.status"]) == 1
         assert not progress.has_caught_up("group", ["orders.status"])
@@ -47,7 +45,7 @@ def test_a_group_has_caught_up_when_nothing_stands_behind_its_offsets(log):
 
 
 def test_an_empty_topic_is_caught_up_with(log):
-    with closing(GroupProgress(log, "test")) as progress:
+    with GroupProgress(log, "test") as progress:
         assert progress.has_caught_up("group", ["orders.status"])
 
 
