@@ -140,7 +140,9 @@ def _stay(running: Demo) -> None:
     click.echo("the day is over; the flows go on until Ctrl-C. In another terminal:", err=True)
     for name, value in demo_variables(running.settings).items():
         click.echo(f"  export {name}={shlex.quote(value)}", err=True)
-    for command in ("positions ACC00001", "dashboard --symbol AAPL --last 5", "timeline 'ACC...|ORD...'"):
+    parent = running.example_parent()
+    timeline = f"timeline {shlex.quote(parent)} --children" if parent else "timeline 'ACCOUNT|ORDER'"
+    for command in ("positions ACC00001", "dashboard --symbol AAPL --last 5", "alerts --open", timeline):
         click.echo(f"  orderflow query {command}", err=True)
     for flow in running.flows:
         click.echo(f"metrics of {flow.name}: {flow.metrics_url}/metrics", err=True)

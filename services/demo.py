@@ -33,11 +33,12 @@ from operators.codec.codec import Codec
 from operators.model.risk.limits import ACCOUNT_EVENT, AccountReference
 from services import reference
 from services.counters import COUNTED_TOPICS, Latency, TopicCounts
-from services.day import Day
+from services.day import Day, intents
 from services.live import EVERY_FLOW, FlowProcess, Pipeline, event_groups, plan_flows
 from services.progress import GroupProgress
 from services.reckoning import reckon
 from services.sessions import opening_micros
+from services.worked import is_parent
 from sinks.views import FLOW, SURVEILLANCE
 
 RESTARTS_MAX: Final = 10
@@ -244,6 +245,10 @@ class Demo:
             "restarts": sum(self._pipeline.restarts.values()),
             "duration_s": round(seconds, 3),
         }
+
+    def example_parent(self) -> str | None:
+        """The key of an order of the day that is worked through children, if there is one."""
+        return next((intent["key"] for intent in intents(self._day) if is_parent(intent)), None)
 
     @property
     def pids(self) -> dict[str, list[int]]:

@@ -14,10 +14,11 @@ import config
 from broker.contract import Log
 from config.settings import Settings
 from operators.codec.codec import Codec
-from services.records import read_topic
+from services.records import read_columns, read_topic
+from services.truth_alerts import AlertTruth
 from services.truth_fees import FeeTable
 from services.verdict import Check, Verdict, verify
-from services.verdict_alerts import episode, verify_alerts
+from services.verdict_alerts import episode, judge_alerts
 from sinks.views import (
     ALERTS,
     CHILDREN,
@@ -39,16 +40,13 @@ _SAME_READS: Final = 2
 
 
 class _Views(NamedTuple):
-    """What the views hold at one time."""
+    """What the views hold at one time, and the alerts told by then."""
 
     positions: dict[str, dict[str, Any]]
     dashboard: dict[str, dict[str, int]]
     children: dict[str, set[str]]
     open_episodes: set[str]
-
-    @classmethod
-    def read(cls, settings: Settings, parents: set[str]) -> _Views:
-        return cls(_positions(settings), _dashboard(settings), _children(settings, parents), _open_episodes(settings))
+    alerts: list[dict[str, Any]]
 
 
 def reckon(settings: Settings, log: Log, codec: Codec, owners: Mapping[str, str]) -> Verdict:
@@ -56,8 +54,14 @@ def reckon(settings: Settings, log: Log, codec: Codec, owners: Mapping[str, str]
 
     `owners` by account. `BrokenWorldError` if the log cannot be read, `StoreError` if a view cannot.
     """
-    parents = _parents(log, codec)
-    views = _settled(lambda: _Views.read(settings, parents))
+    decisions, parents = _decisions(log, codec)
+
+    def read() -> _Views:
+        alerts = [alert for records in read_topic(log, codec, "orders.alerts") for alert in records]
+        of_parents = _children(settings, parents)
+        return _Views(_positions(settings), _dashboard(settings), of_parents, _open_episodes(settings), alerts)
+
+    views, expected_alerts = _settled(read), AlertTruth(owners)
     verdict = verify(
         log,
         codec,
@@ -65,32 +69,27 @@ def reckon(settings: Settings, log: Log, codec: Codec, owners: Mapping[str, str]
         positions=views.positions,
         dashboard=views.dashboard,
         children=views.children,
+        also=[expected_alerts],
     )
-    alerts = verify_alerts(log, codec, owners, views.open_episodes)
-    return Verdict([_decisions(log, codec), *verdict.checks, *alerts], verdict.counts)
+    alerts = judge_alerts(expected_alerts, views.alerts, views.open_episodes)
+    return Verdict([decisions, *verdict.checks, *alerts], verdict.counts)
 
 
-def _decisions(log: Log, codec: Codec) -> Check:
-    """Every intent has one decision, and nothing else has."""
-    intents, decided = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
-    for rows in read_topic(log, codec, "orders.input"):
-        intents.update((row["key"], row["sequence"]) for row in rows)
-    for rows in read_topic(log, codec, "risk.outcome"):
-        decided.update((row["key"], row["intent"]["sequence"]) for row in rows)
+def _decisions(log: Log, codec: Codec) -> tuple[Check, set[str]]:
+    """Every intent has one decision, and nothing else has; and the keys that intents name as their parents'."""
+    intents, decided, parents = Counter[tuple[str, int]](), Counter[tuple[str, int]](), set[str]()
+    for batch in read_columns(log, codec, "orders.input"):
+        columns = {name: batch.column(name).to_pylist() for name in ("key", "sequence", "accountId", "parentId")}
+        intents.update(zip(columns["key"], columns["sequence"], strict=True))
+        named = zip(columns["accountId"], columns["parentId"], strict=True)
+        parents.update(f"{account}|{parent}" for account, parent in named if parent is not None)
+    for batch in read_columns(log, codec, "risk.outcome"):
+        sequences = batch.column("intent").field("sequence").to_pylist()
+        decided.update(zip(batch.column("key").to_pylist(), sequences, strict=True))
     check = Check("one decision per intent")
     for intent in intents.keys() | decided.keys():
         check.equal(f"{intent[0]} {intent[1]}", decided[intent], intents[intent])
-    return check
-
-
-def _parents(log: Log, codec: Codec) -> set[str]:
-    """The keys that orders name as their parents' when they are placed."""
-    return {
-        f"{row['accountId']}|{row['parentId']}"
-        for rows in read_topic(log, codec, "orders.input")
-        for row in rows
-        if row["parentId"] is not None
-    }
+    return check, parents
 
 
 def _positions(settings: Settings) -> dict[str, dict[str, Any]]:

@@ -35,6 +35,11 @@ def read_topic(log: Log, codec: Codec, topic: str) -> Iterator[list[dict[str, An
 
     Values that cannot be decoded are left out: no logic sees them.
     """
+    return (batch.to_pylist() for batch in read_columns(log, codec, topic))
+
+
+def read_columns(log: Log, codec: Codec, topic: str) -> Iterator[pa.RecordBatch]:
+    """The same as columns."""
     admin = log.admin()
     try:
         partitions = [TopicPartition(topic, number) for number in range(admin.topics().get(topic, 0))]
@@ -51,7 +56,7 @@ def read_topic(log: Log, codec: Codec, topic: str) -> Iterator[list[dict[str, An
 
 def _read_partition(
     reader: Reader, codec: Codec, partition: TopicPartition, beginning: int, end: int
-) -> Iterator[list[dict[str, Any]]]:
+) -> Iterator[pa.RecordBatch]:
     if beginning >= end:
         return
     reader.assign({partition: beginning})
@@ -61,7 +66,7 @@ def _read_partition(
         if records:
             position = records[-1].offset() + 1
             values = [record.value() for record in records if record.offset() < end]
-            yield decode_rows(codec, partition.topic, values)[0]
+            yield codec.decode(partition.topic, values).batch
         elif reader.at_end():
             # A log may end in markers that are no records.
             return

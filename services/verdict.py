@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 from broker.contract import Log
 from operators.codec.codec import Codec
@@ -73,6 +73,14 @@ class Verdict:
         }
 
 
+class InputModel(Protocol):
+    """What works out from the inputs of order_status what must follow."""
+
+    def add_statuses(self, records: Iterable[Mapping[str, Any]]) -> None: ...
+
+    def add_executions(self, records: Iterable[Mapping[str, Any]]) -> None: ...
+
+
 def verify(
     log: Log,
     codec: Codec,
@@ -81,21 +89,26 @@ def verify(
     positions: Mapping[str, Mapping[str, int]] | None = None,
     dashboard: Mapping[str, Mapping[str, int]] | None = None,
     children: Mapping[str, Set[str]] | None = None,
+    also: Sequence[InputModel] = (),
 ) -> Verdict:
     """Reads inputs and outputs up to the committed ends of now and judges; the flows must have caught up.
 
     `positions` are the rows of that view by accountId|symbol, `dashboard` those of the other by symbol|venue, summed
     over tumbling windows. Columns are named as in the views (`costBasis`, `tradedQuantity`). `children` are the keys of
-    the children by that of their parent. Views left out are not judged.
+    the children by that of their parent. Views left out are not judged. Other models of the inputs, `also`, are told of
+    them in the same pass.
 
     `BrokenWorldError` if the log cannot be read.
     """
     truth, outputs = Truth(fees), Outputs()
+    models: list[InputModel] = [truth, *also]
     for records in read_topic(log, codec, "orders.status"):
-        truth.add_statuses(records)
         outputs.add_statuses(records)
+        for model in models:
+            model.add_statuses(records)
     for records in read_topic(log, codec, "orders.executions"):
-        truth.add_executions(records)
+        for model in models:
+            model.add_executions(records)
     for records in read_topic(log, codec, "orders.enrichment"):
         outputs.add_enriched(records)
     return judge(truth.expected, outputs, positions=positions, dashboard=dashboard, children=children)

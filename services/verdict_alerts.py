@@ -5,29 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
-from broker.contract import Log
-from operators.codec.codec import Codec
-from services.records import read_topic
 from services.truth_alerts import AlertTruth, Told
 from services.verdict import Check
 
 
-def verify_alerts(log: Log, codec: Codec, owners: Mapping[str, str], open_episodes: Set[str]) -> list[Check]:
-    """Reads inputs and alerts up to the committed ends of now and judges; `open_episodes` are those of the view.
-
-    `owners` by account, as on reference.accounts. `BrokenWorldError` if the log cannot be read.
-    """
-    truth = AlertTruth(owners)
-    for records in read_topic(log, codec, "orders.status"):
-        truth.add_statuses(records)
-    for records in read_topic(log, codec, "orders.executions"):
-        truth.add_executions(records)
-    alerts = [alert for records in read_topic(log, codec, "orders.alerts") for alert in records]
-    return judge_alerts(truth, alerts, open_episodes)
-
-
 def judge_alerts(truth: AlertTruth, alerts: Sequence[Mapping[str, Any]], open_episodes: Set[str]) -> list[Check]:
-    """Compares; the alerts of each key in the order of the log."""
+    """Compares; the alerts of each key in the order of the log, `open_episodes` those of the view."""
     raised = {_told(alert) for alert in alerts if alert["state"] == "RAISED"}
     borne_out, demanded = Check("alerts borne out by the inputs"), Check("alerts that must be raised")
     may = truth.may()
