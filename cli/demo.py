@@ -75,10 +75,11 @@ def demo(
         with Demo(settings, options, _environment(session)) as running:
             _watch(running)
             click.echo("the flows have caught up; what they wrote is compared with what it must be", err=True)
-            summary = running.summary()
-            click.echo(msgspec.json.encode(summary))
-            if not exits:
-                _stay(running)
+            summary, parent = running.summary(), running.example_parent()
+            with suppress(KeyboardInterrupt):
+                click.echo(msgspec.json.encode(summary))
+                if not exits:
+                    _stay(running, parent)
         if not summary["exact"]:
             raise SystemExit(_EXIT_INEXACT)
 
@@ -134,22 +135,21 @@ def _watch(running: Demo) -> None:
             time.sleep(_LOOK_EVERY_S)
 
 
-def _stay(running: Demo) -> None:
+def _stay(running: Demo, parent: str | None) -> None:
+    """Says how to look at the flows while they go on, until Ctrl-C."""
     from services.demo import demo_variables
 
     click.echo("the day is over; the flows go on until Ctrl-C. In another terminal:", err=True)
     for name, value in demo_variables(running.settings).items():
         click.echo(f"  export {name}={shlex.quote(value)}", err=True)
-    parent = running.example_parent()
     timeline = f"timeline {shlex.quote(parent)} --children" if parent else "timeline 'ACCOUNT|ORDER'"
     for command in ("positions ACC00001", "dashboard --symbol AAPL --last 5", "alerts --open", timeline):
         click.echo(f"  orderflow query {command}", err=True)
     for flow in running.flows:
         click.echo(f"metrics of {flow.name}: {flow.metrics_url}/metrics", err=True)
-    with suppress(KeyboardInterrupt):
-        while True:
-            running.check_processes()
-            time.sleep(_LOOK_EVERY_S)
+    while True:
+        running.check_processes()
+        time.sleep(_LOOK_EVERY_S)
 
 
 @contextmanager
