@@ -58,7 +58,7 @@ def demo(
     folder: Path | None,
     keep: bool,
 ) -> None:
-    """Play a simulated trading day through risk check, order status and views, and judge what comes out.
+    """Play a simulated trading day through all flows, and judge what comes out.
 
     Everything runs on a log of its own. On Kafka the topics must be empty, since the verdict is on all they hold, and
     groups, transactional ids and changelogs get a prefix of their own. The last line on standard output is a JSON
@@ -75,10 +75,11 @@ def demo(
         with Demo(settings, options, _environment(session)) as running:
             _watch(running)
             click.echo("the flows have caught up; what they wrote is compared with what it must be", err=True)
-            summary = running.summary()
-            click.echo(msgspec.json.encode(summary))
-            if not exits:
-                _stay(running)
+            summary, parent = running.summary(), running.example_parent()
+            with suppress(KeyboardInterrupt):
+                click.echo(msgspec.json.encode(summary))
+                if not exits:
+                    _stay(running, parent)
         if not summary["exact"]:
             raise SystemExit(_EXIT_INEXACT)
 
@@ -134,20 +135,21 @@ def _watch(running: Demo) -> None:
             time.sleep(_LOOK_EVERY_S)
 
 
-def _stay(running: Demo) -> None:
+def _stay(running: Demo, parent: str | None) -> None:
+    """Says how to look at the flows while they go on, until Ctrl-C."""
     from services.demo import demo_variables
 
     click.echo("the day is over; the flows go on until Ctrl-C. In another terminal:", err=True)
     for name, value in demo_variables(running.settings).items():
         click.echo(f"  export {name}={shlex.quote(value)}", err=True)
-    for command in ("positions ACC00001", "dashboard --symbol AAPL --last 5", "timeline 'ACC...|ORD...'"):
+    timeline = f"timeline {shlex.quote(parent)} --children" if parent else "timeline 'ACCOUNT|ORDER'"
+    for command in ("positions ACC00001", "dashboard --symbol AAPL --last 5", "alerts --open", timeline):
         click.echo(f"  orderflow query {command}", err=True)
     for flow in running.flows:
         click.echo(f"metrics of {flow.name}: {flow.metrics_url}/metrics", err=True)
-    with suppress(KeyboardInterrupt):
-        while True:
-            running.check_processes()
-            time.sleep(_LOOK_EVERY_S)
+    while True:
+        running.check_processes()
+        time.sleep(_LOOK_EVERY_S)
 
 
 @contextmanager
@@ -186,6 +188,7 @@ def _figures(snapshot: Snapshot) -> list[tuple[str, str]]:
         ("approved", f"{snapshot.event_types.get('RISK_APPROVED', 0)}"),
         ("rejected", f"{snapshot.event_types.get('RISK_REJECTED', 0)}"),
         ("fills", f"{snapshot.fills}"),
+        ("alerts", f"{snapshot.alerts}"),
         ("records/s", f"{sum(snapshot.records.values()) / seconds:.0f}"),
     ]
 

@@ -20,9 +20,12 @@ from config.settings import Settings
     help="Orders and cancels per second.  [default: as fast as the log takes them]",
 )
 @click.option("--seed", type=int, default=1, show_default=True, help="What the day and its fills follow from.")
+@click.option("--nights", is_flag=True, help="Begin a day only when the flows have read all of the day before.")
 @click.option("--until-done", is_flag=True, help="Stop when all that follows from the orders is in the log.")
 @with_settings
-def simulate(settings: Settings, orders: int | None, rate: float | None, seed: int, until_done: bool) -> None:
+def simulate(
+    settings: Settings, orders: int | None, rate: float | None, seed: int, nights: bool, until_done: bool
+) -> None:
     """Answer the decisions of the risk check as an order engine and venues would; place orders with --orders.
 
     It resumes exactly where it was killed or stopped, if it is given the same orders and seed.
@@ -30,6 +33,7 @@ def simulate(settings: Settings, orders: int | None, rate: float | None, seed: i
     from flows.connect import open_codec, open_log
     from flows.supervisor import SUPERVISOR_VARIABLE, die_with_supervisor
     from services.day import Day, intents
+    from services.live import event_groups
     from services.simulation import CODEC_TOPICS, Simulation
 
     stopping = threading.Event()
@@ -43,8 +47,9 @@ def simulate(settings: Settings, orders: int | None, rate: float | None, seed: i
         seed=seed,
         prefix=settings.application.prefix,
         risk_group=settings.application.group_of("risk_check"),
-        intents=intents(Day(orders, seed)) if orders is not None else None,
+        intents=intents(Day(orders, seed, incidents=True)) if orders is not None else None,
         rate_per_s=rate,
+        nights=event_groups(settings, ("order_status", "views")) if nights else None,
     )
     with simulation:
         simulation.run(stopping.is_set, until_done=until_done)

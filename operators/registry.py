@@ -51,11 +51,17 @@ class Operator:
     """Records of its streams that only other steps read: they have no topic, and no schema but their type."""
 
 
-def scalar(spec: OperatorSpec, logic: Callable[[Build], Logic[Any]]) -> Operator:
-    """An operator made of scalar logic."""
+def scalar(
+    spec: OperatorSpec,
+    logic: Callable[[Build], Logic[Any]],
+    *,
+    kernel: type[ScalarKernel] = ScalarKernel,
+    flush_each_epoch: bool = True,
+) -> Operator:
+    """An operator made of scalar logic, run by the kernel given."""
 
     def build(given: Build) -> Kernel:
-        return ScalarKernel(
+        return kernel(
             given.step_id,
             PureLogic(logic(given)) if given.check_purity else logic(given),
             given.stores,
@@ -68,4 +74,4 @@ def scalar(spec: OperatorSpec, logic: Callable[[Build], Logic[Any]]) -> Operator
             record_bytes_max=given.record_bytes_max,
         )
 
-    return Operator(spec, build)
+    return Operator(spec, build, flush_each_epoch=flush_each_epoch)

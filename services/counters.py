@@ -6,23 +6,26 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from broker.contract import Log, TopicPartition
 from config.metrics import EVENT_TO_COMMIT_SECONDS
 from operators.codec.codec import Codec
+from services.closing import Closing
 
-COUNTED_TOPICS: Final = ("orders.input", "risk.outcome", "orders.status", "orders.executions", "orders.enrichment")
-_BY_EVENT_TYPE: Final = frozenset({"risk.outcome", "orders.status"})
+COUNTED_TOPICS: Final = (
+    "orders.input", "risk.outcome", "orders.status", "orders.executions", "orders.enrichment", "orders.anomalies",
+    "orders.alerts",
+)  # fmt: skip
+_COUNTED_BY: Final = {"risk.outcome": "eventType", "orders.status": "eventType", "orders.alerts": "state"}
 _READ_RECORDS: Final = 20_000
 _SCRAPE_TIMEOUT_S: Final = 1.0
 
 
-class TopicCounts:
-    """Counts the committed records of the event topics, some by event type, from now or from their beginnings on.
+class TopicCounts(Closing):
+    """Counts the committed records of the event topics, some by event type, alerts by state, from the beginnings on.
 
     Belongs to one thread; a context manager.
     """
@@ -49,8 +52,8 @@ class TopicCounts:
             by_topic.setdefault(record.topic(), []).append(record.value())
         for topic, values in by_topic.items():
             self.records[topic] += len(values)
-            if topic in _BY_EVENT_TYPE:
-                column = self._codec.decode(topic, values).batch.column("eventType")
+            if topic in _COUNTED_BY:
+                column = self._codec.decode(topic, values).batch.column(_COUNTED_BY[topic])
                 self.event_types.update({kind["values"]: kind["counts"] for kind in column.value_counts().to_pylist()})
         return bool(by_topic)
 
@@ -62,14 +65,6 @@ class TopicCounts:
     def close(self) -> None:
         """Lets go of the log."""
         self._reader.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Latency:

@@ -1,13 +1,16 @@
 """Generates a believable trading day: order intents in time order, deterministic from (orders, seed).
 
 Intensity over 9:30–16:00 New York is U-shaped, with bursts in the first minute and before the close. Most orders are
-plain; some break a limit, name a symbol that does not exist, are priced absurdly or repeat a ClOrdID, so that the risk
-check has something to reject. What becomes of an order is decided in `services.life`.
+plain; some are worked by an algorithm through child orders, some are good till canceled and live on for a day or two;
+some break a limit, name a symbol that does not exist, are priced absurdly or repeat a ClOrdID, so that the risk check
+has something to reject. What becomes of an order is decided in `services.lives`.
 """
 
 from __future__ import annotations
 
 import heapq
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -22,14 +25,21 @@ import yaml
 import config
 from operators.model.events import VERSION
 from services.engine import planned_cancel_status, planned_statuses
-from services.life import TICK_MICROS, VENUES, closing_micros, life_of, opening_micros
+from services.incidents import accounts, disturbed, incident_places, owner_of
+from services.life import GOOD_TILL_CANCEL, TICK_MICROS, VENUES
+from services.lives import life_of
+from services.sessions import closing_micros, opening_micros
 from services.venue import planned_cancel_reports, planned_reports
+from services.worked import DESTINATION, children_of, is_parent
 
 SYMBOLS_FILE = Path(config.__file__).parent / "symbols.yaml"
 SHARE_OPENING_BURST = 0.08
 SHARE_CLOSING_BURST = 0.10
 SHARE_MARKET = 0.3
 SHARE_BAD = 0.02
+SHARE_WORKED = 0.03
+SHARE_GOOD_TILL_CANCEL = 0.03
+WORKED_QUANTITIES = (2_000, 3_000, 5_000, 8_000)
 SIDES = ("BUY", "SELL", "SELL_SHORT")
 SIDE_WEIGHTS = (0.5, 0.4, 0.1)
 
@@ -53,7 +63,10 @@ def load_instruments(path: Path = SYMBOLS_FILE) -> tuple[Instrument, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """What to generate. The same day always gives the same intents."""
+    """What to generate. The same day always gives the same intents.
+
+    `orders` are those that clients place; children of worked ones and the few of `incidents` come on top.
+    """
 
     orders: int
     seed: int = 1
@@ -61,30 +74,66 @@ class Day:
     accounts: int = 200
     instruments: Sequence[Instrument] = field(default_factory=load_instruments)
     order_prefix: str = "ORD"
+    share_worked: float = SHARE_WORKED
+    share_good_till_cancel: float = SHARE_GOOD_TILL_CANCEL
+    incidents: bool = False
+    """Whether things happen that surveillance must tell, see `services.incidents`."""
+
+    @property
+    def owners(self) -> dict[str, str]:
+        """The owner of every account; of ten owners of clients one has two accounts."""
+        clients = range(1, self.accounts + 1)
+        owners = {f"ACC{number:05d}": f"OWN{number - (number % 11 == 0):05d}" for number in clients}
+        incidents = accounts(self.orders) if self.incidents else []
+        return owners | {account: owner_of(account) for account in incidents}
 
 
 def intents(day: Day) -> Iterator[dict[str, Any]]:
     """OrderIntents of the day for topic orders.input, in the order of `occurredAt`."""
-    cancels: list[tuple[int, int, dict[str, Any]]] = []
+    later: list[tuple[int, int, dict[str, Any]]] = []
+    ties = itertools.count()
     last_client_order_ids: dict[str, str] = {}
-    for number, at in enumerate(_times(day).tolist(), start=1):
-        while cancels and cancels[0][0] <= at:
-            yield heapq.heappop(cancels)[2]
-        intent = _submission(day, number, at, last_client_order_ids)
+    incidents = _incidents(day)
+
+    def follow(intent: dict[str, Any]) -> None:
+        """What the client will do about an order: cancel it, or work it through children."""
         requested = life_of(intent, day.seed).cancel_requested
         if requested is not None:
-            heapq.heappush(cancels, (at + requested, number, _cancel(intent, at + requested)))
+            at = intent["occurredAt"] + requested
+            heapq.heappush(later, (at, next(ties), _cancel(intent, at)))
+        if is_parent(intent):
+            for child in children_of(intent, day.seed):
+                heapq.heappush(later, (child["occurredAt"], next(ties), child))
+
+    def until(at: float) -> Iterator[dict[str, Any]]:
+        while later and later[0][0] <= at:
+            intent = heapq.heappop(later)[2]
+            if intent["eventType"] == "ORDER_SUBMITTED":
+                follow(intent)
+            yield intent
+
+    for number, at in enumerate(_times(day).tolist(), start=1):
+        yield from until(at)
+        for account in incidents.get(number, ()):
+            intent = _incident(day, number, at, account)
+            follow(intent)
+            yield intent
+        intent = _submission(day, number, at, last_client_order_ids)
+        follow(intent)
         yield intent
-    while cancels:
-        yield heapq.heappop(cancels)[2]
+    yield from until(math.inf)
 
 
 def generate_events(orders: int, seed: int) -> Iterator[Event]:
+    """Engine statuses and execution reports of so many plain orders of one session; see `events_of`."""
+    return events_of(Day(orders, seed, share_worked=0.0, share_good_till_cancel=0.0))
+
+
+def events_of(day: Day) -> Iterator[Event]:
     """A day's engine statuses and execution reports as they get onto their topics, as if risk approved every order.
 
     For tests of what lies behind the engine; holds the whole day in memory.
     """
-    day = Day(orders, seed)
     submitted: dict[str, dict[str, Any]] = {}
     planned: list[tuple[int, int, str, dict[str, Any]]] = []
 
@@ -94,15 +143,31 @@ def generate_events(orders: int, seed: int) -> Iterator[Event]:
     for intent in intents(day):
         if intent["eventType"] == "ORDER_SUBMITTED":
             submitted[intent["orderId"]] = intent
-            plan("orders.status", planned_statuses(intent, life_of(intent, seed)))
-            plan("orders.executions", planned_reports(intent, life_of(intent, seed)))
+            plan("orders.status", planned_statuses(intent, life_of(intent, day.seed)))
+            plan("orders.executions", planned_reports(intent, life_of(intent, day.seed)))
         else:
             original = submitted[intent["orderId"]]
-            plan("orders.status", planned_cancel_status(original, intent, life_of(original, seed)))
-            plan("orders.executions", planned_cancel_reports(original, intent, life_of(original, seed)))
+            plan("orders.status", planned_cancel_status(original, intent, life_of(original, day.seed)))
+            plan("orders.executions", planned_cancel_reports(original, intent, life_of(original, day.seed)))
     planned.sort(key=lambda item: item[:2])
     for _, _, topic, record in planned:
         yield topic, record
+
+
+def _incidents(day: Day) -> dict[int, list[str]]:
+    """Accounts of incidents by the number of the order at whose time they happen."""
+    found: dict[int, list[str]] = {}
+    for account, number in incident_places(day.orders) if day.incidents else ():
+        found.setdefault(number, []).append(account)
+    return found
+
+
+def _incident(day: Day, number: int, at: int, account: str) -> dict[str, Any]:
+    """An order of an incident: the plain terms of the numbered order, in the incident's account."""
+    order_id = f"INC{account[3:]}"
+    named = {"accountId": account, "orderId": order_id, "key": f"{account}|{order_id}", "clOrdId": f"C{order_id}"}
+    plain = _terms(day, number, at, Random(f"{day.seed}|{day.order_prefix}|{number}"))
+    return disturbed({**plain, **named, "correlationId": f"{day.seed}-{order_id}"})
 
 
 def _times(day: Day) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -127,6 +192,20 @@ def _times(day: Day) -> np.ndarray[Any, np.dtype[np.int64]]:
 
 def _submission(day: Day, number: int, at: int, last_client_order_ids: dict[str, str]) -> dict[str, Any]:
     random = Random(f"{day.seed}|{day.order_prefix}|{number}")
+    intent = _terms(day, number, at, random)
+    account = intent["accountId"]
+    kind = random.random()
+    if kind < day.share_worked:
+        intent |= {"venue": DESTINATION, "quantity": random.choice(WORKED_QUANTITIES)}
+    elif kind < day.share_worked + day.share_good_till_cancel and intent["orderType"] == "LIMIT":
+        intent["timeInForce"] = GOOD_TILL_CANCEL
+    elif random.random() < SHARE_BAD:
+        _spoil(intent, random, last_client_order_ids.get(account))
+    last_client_order_ids[account] = str(intent["clOrdId"])
+    return intent
+
+
+def _terms(day: Day, number: int, at: int, random: Random) -> dict[str, Any]:
     account = f"ACC{random.randrange(day.accounts) + 1:05d}"
     # Squaring makes the first symbols the liquid ones.
     instrument = day.instruments[int(random.random() ** 2 * len(day.instruments))]
@@ -136,7 +215,7 @@ def _submission(day: Day, number: int, at: int, last_client_order_ids: dict[str,
     market = random.random() < SHARE_MARKET
     offset = random.randint(0, 15) if side == "BUY" else -random.randint(0, 15)
     order_id = f"{day.order_prefix}{number:08d}"
-    intent = {
+    return {
         "eventType": "ORDER_SUBMITTED",
         "version": VERSION,
         "occurredAt": at,
@@ -162,10 +241,6 @@ def _submission(day: Day, number: int, at: int, last_client_order_ids: dict[str,
         "sequence": 1,
         "source": "order-entry-1",
     }
-    if random.random() < SHARE_BAD:
-        _spoil(intent, random, last_client_order_ids.get(account))
-    last_client_order_ids[account] = str(intent["clOrdId"])
-    return intent
 
 
 def _spoil(intent: dict[str, Any], random: Random, used_client_order_id: str | None) -> None:

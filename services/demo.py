@@ -7,21 +7,20 @@ Phases:
     settled    every group has caught up, proven by reading on from its offsets; the verdict can be computed
 
 The day lasts six and a half hours and is played in seconds, so topics that are a tenth of a second apart are minutes
-apart in event time. The dashboard would rightly drop what comes after its grace, so it is given a day of it.
+apart in event time. Dashboard and surveillance would rightly not wait for what comes after their grace, so they are
+given more of it (`_PATIENCE`): half a day for alerts, which the night between two sessions is longer than.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import msgspec
 import yaml
 
 import config
@@ -29,25 +28,28 @@ from broker.contract import Log, TopicPartition, TopicSpec
 from config.errors import BrokenWorldError, UsageError
 from config.settings import Settings
 from config.topics import DEAD_LETTER_TOPIC, TOPICS
-from config.topology import load_topology
 from flows.connect import open_codec, open_log
 from operators.codec.codec import Codec
+from operators.model.risk.limits import ACCOUNT_EVENT, AccountReference
 from services import reference
 from services.counters import COUNTED_TOPICS, Latency, TopicCounts
-from services.day import Day
-from services.life import opening_micros
-from services.live import FLOWS, FlowProcess, Pipeline, plan_flows
-from services.progress import GroupProgress, event_topics
-from services.truth_fees import FeeTable
-from services.verdict import Check, Verdict, read_topic, verify
-from sinks.views import DASHBOARD, FLOW, POSITIONS, View, read_positions, read_windows
+from services.day import Day, intents
+from services.live import EVERY_FLOW, FlowProcess, Pipeline, event_groups, plan_flows
+from services.progress import GroupProgress
+from services.reckoning import reckon
+from services.sessions import opening_micros
+from services.worked import is_parent
+from sinks.views import FLOW, SURVEILLANCE
 
-TUMBLING_MS: Final = 60_000
 RESTARTS_MAX: Final = 10
 """Restarts of one part in a row after which the demo gives up."""
-_VIEWS_EVERY_S: Final = 1.0
-_VIEWS_SAME_READS: Final = 2
-_FEES_FILE: Final = Path(config.__file__).parent / "fees" / "us_equities.yaml"
+_SETTLING: Final = ("order_status", "views", "risk_check", "surveillance", "views")
+"""In the order of the stream: what one flow has caught up with can no longer grow when the next is asked."""
+_PATIENCE: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {
+    FLOW: {"dashboard": {"grace": "7d", "keep": "7d"}},
+    SURVEILLANCE: {step: {"grace": "12h"} for step in ("orders", "account_ratios", "symbol_ratios", "wash_trades")},
+}
+"""Options of the demo's own by flow and step."""
 
 Phase = Literal["running", "settling", "settled"]
 
@@ -86,6 +88,11 @@ class Snapshot:
     def fills(self) -> int:
         """Fills that were enriched."""
         return self.records.get("orders.enrichment", 0)
+
+    @property
+    def alerts(self) -> int:
+        """Alerts that surveillance raised."""
+        return self.event_types.get("RAISED", 0)
 
 
 def demo_settings(settings: Settings, folder: Path) -> Settings:
@@ -126,6 +133,7 @@ class Demo:
 
     def __init__(self, settings: Settings, options: DemoOptions, environment: Mapping[str, str]) -> None:
         self.settings, self._options = settings, options
+        self._day = Day(options.orders, options.seed, incidents=True)
         self._environment = {
             **environment,
             **demo_variables(settings),
@@ -135,15 +143,14 @@ class Demo:
         self._stack = ExitStack()
         self._phase: Phase = "running"
         self._simulated_s = 0.0
-        self._topics = {flow: event_topics(load_topology(flow)) for flow in FLOWS}
+        self._topics = event_groups(settings, EVERY_FLOW)
+        self._groups = {flow: settings.application.group_of(flow) for flow in EVERY_FLOW}
 
     def __enter__(self) -> Demo:
         self._log: Log = open_log(self.settings)
         self._codec: Codec = open_codec(self.settings, [*COUNTED_TOPICS, *reference.TOPICS])
         self._prepare_topics()
-        reference.publish(
-            self._log, self._codec, occurred_at=opening_micros(Day(0).date), client_id=self._client_id("reference")
-        )
+        self._publish_reference()
         try:
             self._start()
         except BaseException:
@@ -186,7 +193,7 @@ class Demo:
             seconds=time.monotonic() - self._started_at_s,
             records=dict(self._counts.records),
             event_types=dict(self._counts.event_types),
-            lags={flow: self._progress.lag(self._group(flow), self._topics[flow]) for flow in FLOWS},
+            lags={flow: self._progress.lag(group, self._topics[group]) for flow, group in self._groups.items()},
             latencies={name: latency.as_json() for name, latency in self._latencies.items()},
             restarts=self._pipeline.restarts,
         )
@@ -203,11 +210,11 @@ class Demo:
         """The closing summary of a settled demo: counts, verdict, latencies in milliseconds, throughput, duration."""
         assert self._phase == "settled", "the flows have not caught up"
         self._counts.read_all()
-        verdict = self._verdict()
+        verdict = reckon(self.settings, self._log, self._codec, self._day.owners)
         records, types = self._counts.records, self._counts.event_types
         seconds = self._settled_s
         return {
-            "orders": self._options.orders,
+            "orders": self._day.orders,
             "seed": self._options.seed,
             "exact": verdict.exact,
             "counts": {
@@ -218,6 +225,11 @@ class Demo:
                 "executions": records["orders.executions"],
                 "consolidated": types["ORDER_STATUS_CONSOLIDATED"],
                 "fills": records["orders.enrichment"],
+                "parents": verdict.counts["parents"],
+                "children": verdict.counts["children"],
+                "anomalies": records["orders.anomalies"],
+                "alerts": types["RAISED"],
+                "open_alerts": types["RAISED"] - types["CLEARED"],
                 "dead_letters": records[DEAD_LETTER_TOPIC],
                 "duplicate_inputs": verdict.counts["duplicate_inputs"],
             },
@@ -227,12 +239,16 @@ class Demo:
                 "flows": {name: latency.as_json() for name, latency in self._latencies.items()},
             },
             "throughput_per_s": {
-                "orders": round(self._options.orders / seconds, 1),
+                "orders": round(self._day.orders / seconds, 1),
                 "records": round(sum(records[topic] for topic in COUNTED_TOPICS) / seconds, 1),
             },
             "restarts": sum(self._pipeline.restarts.values()),
             "duration_s": round(seconds, 3),
         }
+
+    def example_parent(self) -> str | None:
+        """The key of an order of the day that is worked through children, if there is one."""
+        return next((intent["key"] for intent in intents(self._day) if is_parent(intent)), None)
 
     @property
     def pids(self) -> dict[str, list[int]]:
@@ -262,88 +278,50 @@ class Demo:
                 f"{', '.join(used)}: give it a cluster of its own, or the embedded log"
             )
 
+    def _publish_reference(self) -> None:
+        opens, client_id = opening_micros(self._day.date), self._client_id("reference")
+        reference.publish(self._log, self._codec, occurred_at=opens, client_id=client_id)
+        owners = self._day.owners
+        accounts = [
+            AccountReference(
+                event_type=ACCOUNT_EVENT, occurred_at=opens, key=account, sequence=number, source=reference.SOURCE,
+                owner=owners[account],
+            )
+            for number, account in enumerate(owners, start=1)
+        ]  # fmt: skip
+        reference.send(self._log, self._codec, {reference.ACCOUNTS_TOPIC: accounts}, client_id=client_id)
+
     def _flow_processes(self) -> list[FlowProcess]:
-        views_file = self._options.folder / "views.yaml"
-        views_file.write_text(patient_views())
-        topologies = {flow: flow for flow in FLOWS} | {FLOW: str(views_file)}
+        topologies = {flow: flow for flow in EVERY_FLOW}
+        for flow in _PATIENCE:
+            file = self._options.folder / f"{flow}.yaml"
+            file.write_text(patient_topology(flow))
+            topologies[flow] = str(file)
         return plan_flows(self.settings, topologies, workers=self._options.workers)
 
     def _simulate_arguments(self) -> list[str]:
-        arguments = ["--orders", str(self._options.orders), "--seed", str(self._options.seed), "--until-done"]
-        if self._options.rate_per_s is not None:
-            arguments += ["--rate", str(self._options.rate_per_s)]
-        return arguments
+        options = self._options
+        arguments = ["--orders", str(options.orders), "--seed", str(options.seed), "--nights", "--until-done"]
+        return arguments if options.rate_per_s is None else [*arguments, "--rate", str(options.rate_per_s)]
 
     def _advance(self) -> None:
         if self._phase == "running" and self._pipeline.clusters["simulation"].exit_code == 0:
             self._phase = "settling"
-        # In the order of the stream: what one flow has caught up with can no longer grow when the next is asked.
+        groups = [self._groups[flow] for flow in _SETTLING]
         if self._phase == "settling" and all(
-            self._progress.has_caught_up(self._group(flow), self._topics[flow])
-            for flow in ("order_status", "views", "risk_check")
+            self._progress.has_caught_up(group, self._topics[group]) for group in groups
         ):
             self._phase = "settled"
             self._settled_s = time.monotonic() - self._started_at_s
-
-    def _verdict(self) -> Verdict:
-        verdict = verify(
-            self._log,
-            self._codec,
-            FeeTable.load(_FEES_FILE),
-            positions=_settled(self._positions),
-            dashboard=_settled(self._dashboard),
-        )
-        return Verdict([self._decisions(), *verdict.checks], verdict.counts)
-
-    def _decisions(self) -> Check:
-        """Every intent has one decision, and nothing else has."""
-        intents, decided = Counter[tuple[str, int]](), Counter[tuple[str, int]]()
-        for rows in read_topic(self._log, self._codec, "orders.input"):
-            intents.update((row["key"], row["sequence"]) for row in rows)
-        for rows in read_topic(self._log, self._codec, "risk.outcome"):
-            decided.update((row["key"], row["intent"]["sequence"]) for row in rows)
-        check = Check("one decision per intent")
-        for intent in intents.keys() | decided.keys():
-            check.equal(f"{intent[0]} {intent[1]}", decided[intent], intents[intent])
-        return check
-
-    def _positions(self) -> dict[str, dict[str, Any]]:
-        with View(self.settings, FLOW, POSITIONS) as view:
-            return {
-                f"{position.account_id}|{position.symbol}": msgspec.to_builtins(position)
-                for position in read_positions(view)
-            }
-
-    def _dashboard(self) -> dict[str, dict[str, int]]:
-        sums: dict[str, Counter[str]] = {}
-        with View(self.settings, FLOW, DASHBOARD) as view:
-            for window in read_windows(view, size_ms=TUMBLING_MS):
-                figures = msgspec.to_builtins(window.aggregate)
-                of_key = sums.setdefault(f"{window.symbol}|{window.venue}", Counter())
-                of_key.update({name: value for name, value in figures.items() if isinstance(value, int)})
-        return {key: dict(figures) for key, figures in sums.items()}
-
-    def _group(self, flow: str) -> str:
-        return self.settings.application.group_of(flow)
 
     def _client_id(self, role: str) -> str:
         return self.settings.application.client_id_of("demo", role)
 
 
-def patient_views() -> str:
-    """The topology of the views with a dashboard that waits a day for late records, as YAML."""
-    document = yaml.safe_load((Path(config.__file__).parent / "topologies" / f"{FLOW}.yaml").read_text())
-    (dashboard,) = [step for step in document["steps"] if step["id"] == DASHBOARD]
-    dashboard["options"]["grace"] = "1d"
+def patient_topology(flow: str) -> str:
+    """The topology of a flow with the demo's options, as YAML."""
+    document = yaml.safe_load((Path(config.__file__).parent / "topologies" / f"{flow}.yaml").read_text())
+    for step in document["steps"]:
+        step.setdefault("options", {}).update(_PATIENCE[flow].get(step["id"], {}))
     text: str = yaml.safe_dump(document, sort_keys=False)
     return text
-
-
-def _settled(read: Callable[[], dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """A view once it no longer changes: stores follow what is committed within an epoch or two."""
-    before, same = read(), 1
-    while same < _VIEWS_SAME_READS:
-        time.sleep(_VIEWS_EVERY_S)
-        now = read()
-        before, same = now, same + 1 if now == before else 1
-    return before

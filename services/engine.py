@@ -1,19 +1,60 @@
 """The simulated order engine: decisions of the risk check become engine statuses on orders.status.
 
-An approved order becomes NEW, and in its time EXPIRED or REJECTED by the venue; a rejected one becomes REJECTED; an
-approved cancel that is not too late becomes CANCELED. Fills are the venue's to report.
+An approved order becomes NEW, and in its time EXPIRED or REJECTED by the venue; a refused one becomes REJECTED; an
+approved cancel that is not too late becomes CANCELED. What risk takes away from a resting order is told as well. Fills
+are the venue's to report; those of an order that is worked through children are its children's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from operators.model.events import VERSION
 from services.life import Life
-from services.simulated import Planned, SimulatedService
+from services.simulated import Intent, Planned, Plans, SimulatedService
+from services.worked import is_parent
 
 SOURCE = "order-engine-1"
+_REPEATED: Final = frozenset({"DUPLICATE_ORDER", "POSSIBLE_RESEND"})
+
+
+class _Said(NamedTuple):
+    """One status before it is numbered. `answers` marks what answers the client's cancel."""
+
+    at: int
+    published: int
+    code: str
+    quantity: int
+    filled: int = 0
+    notional: int = 0
+    reason: str | None = None
+    answers: bool = False
+
+
+def planned_statuses(intent: Intent, life: Life) -> list[Planned]:
+    """Statuses of an approved order apart from the answer to its cancel, each with the time of its publication."""
+    return _planned(intent, life, answers=None)
+
+
+def planned_cancel_status(intent: Intent, cancel: Intent, life: Life) -> list[Planned]:
+    """What answers an approved cancel: CANCELED, before it PENDING_CANCEL where that is slow; none if too late."""
+    return _planned(intent, life, answers=cancel)
+
+
+def planned_refusal(outcome: Mapping[str, Any]) -> list[Planned]:
+    """The REJECTED status of an order that the risk check refused, naming every breached check.
+
+    A repeated order is rejected under a key of its own: the one that it names belongs to the order it repeats, which
+    goes on as it was (OrdRejReason 6, duplicate order).
+    """
+    intent, at = outcome["intent"], outcome["occurredAt"]
+    checks = [breach["check"] for breach in outcome["breaches"]]
+    if outcome["sequence"] > 1 or _REPEATED.intersection(checks):
+        suffix = f"#{outcome['sequence']}"
+        intent = {**intent, "key": intent["key"] + suffix, "orderId": intent["orderId"] + suffix}
+    said = _Said(at, at, "REJECTED", intent["quantity"], reason=f"RISK {','.join(checks)}".strip())
+    return [(at, _status(intent, said, sequence=1, occurred_at=at))]
 
 
 class OrderEngine(SimulatedService):
@@ -22,68 +63,63 @@ class OrderEngine(SimulatedService):
     name = "order-engine"
     source = SOURCE
     output_topic = "orders.status"
-
-    def plan_order(self, intent: Mapping[str, Any], life: Life) -> list[Planned]:
-        """See `planned_statuses`."""
-        return planned_statuses(intent, life)
-
-    def plan_cancel(self, original: Mapping[str, Any], cancel: Mapping[str, Any], life: Life) -> list[Planned]:
-        """See `planned_cancel_status`."""
-        return planned_cancel_status(original, cancel, life)
-
-    def plan_refusal(self, outcome: Mapping[str, Any]) -> list[Planned]:
-        """The REJECTED status of an order that the risk check refused, naming every breached check."""
-        checks = ",".join(breach["check"] for breach in outcome["breaches"])
-        at = outcome["occurredAt"]
-        return [(at, _status(outcome["intent"], "REJECTED", at, sequence=1, reason=f"RISK {checks}".strip()))]
+    plans = Plans(planned_statuses, planned_cancel_status, refusal=planned_refusal)
 
 
-def planned_statuses(intent: Mapping[str, Any], life: Life) -> list[Planned]:
-    """Statuses of an approved order apart from its cancel, each with the time of its publication."""
-    start = intent["occurredAt"]
-    new = _status(intent, "NEW", start + life.acknowledged, sequence=1)
-    planned = [(start + life.status_published, new)]
-    if life.status_resent is not None:
-        planned.append((start + life.status_resent, new))
-    if life.ending == "REJECTED":
-        rejected = _status(intent, "REJECTED", start + life.ended, sequence=2, reason="VENUE_REJECTED")
-        planned.append((start + life.ended, rejected))
-    elif life.ending == "EXPIRED":
-        filled = sum(fill.quantity for fill in life.fills)
-        notional = sum(fill.quantity * fill.price for fill in life.fills)
-        expired = _status(intent, "EXPIRED", start + life.ended, sequence=2, filled=filled, notional=notional)
-        planned.append((start + life.ended, expired))
-    if life.expired_after_bust is not None:
-        at = start + life.expired_after_bust
-        filled = sum(fill.final_quantity for fill in life.fills)
-        planned.append((at, _status(intent, "EXPIRED", at, sequence=2, filled=filled, reason="OPEN_AFTER_BUST")))
+def _planned(intent: Intent, life: Life, *, answers: Intent | None) -> list[Planned]:
+    """The statuses that answer a cancel, or all others; both are numbered together."""
+    start, planned = intent["occurredAt"], []
+    for sequence, said in enumerate(_script(intent, life), start=1):
+        if said.answers != (answers is not None):
+            continue
+        reason = f"CANCEL_REQUESTED {answers['clOrdId']}" if answers is not None else said.reason
+        status = _status(intent, said._replace(reason=reason), sequence=sequence, occurred_at=start + said.at)
+        planned.append((start + said.published, status))
+        if said.code == "NEW" and sequence == 1 and life.status_resent is not None:
+            planned.append((start + life.status_resent, status))
     return planned
 
 
-def planned_cancel_status(original: Mapping[str, Any], cancel: Mapping[str, Any], life: Life) -> list[Planned]:
-    """The CANCELED status that answers an approved cancel; none if the cancel came too late."""
-    if life.ending != "CANCELED":
-        return []
-    canceled = original["occurredAt"] + life.ended
-    # A fill whose report is still on its way is unknown to the engine.
-    known = [fill for fill in life.fills if fill.published <= life.ended]
-    filled, notional = sum(fill.quantity for fill in known), sum(fill.quantity * fill.price for fill in known)
-    reason = f"CANCEL_REQUESTED {cancel['clOrdId']}"
-    return [
-        (canceled, _status(original, "CANCELED", canceled, sequence=2, filled=filled, notional=notional, reason=reason))
-    ]
+def _script(intent: Intent, life: Life) -> list[_Said]:
+    """All that the engine ever says of the order, in its order."""
+    ordered = intent["quantity"]
+    script = [_Said(life.acknowledged, life.status_published, "NEW", ordered)]
+    for reduction in life.reductions:
+        filled, notional = _fills_known(life, reduction.at)
+        code = "PARTIALLY_FILLED" if filled else "NEW"
+        published = max(reduction.at, life.status_published + 1)
+        ordered = reduction.quantity
+        script.append(_Said(reduction.at, published, code, ordered, filled, notional, reduction.reason))
+    asked = life.cancel_requested
+    if asked is not None and life.pending_shown:
+        script.append(_Said(asked, asked, "PENDING_CANCEL", ordered, *_fills_known(life, asked), answers=True))
+    ended = life.ended
+    if life.ending == "CANCELED":
+        # A fill whose report is still on its way is unknown to the engine.
+        filled, notional = _fills_known(life, ended)
+        script.append(
+            _Said(ended, ended, "CANCELED", ordered, filled, notional, life.reason, answers=asked is not None)
+        )
+    elif life.ending == "REJECTED":
+        script.append(_Said(ended, ended, "REJECTED", ordered, reason="VENUE_REJECTED"))
+    elif life.ending == "EXPIRED":
+        notional = sum(fill.quantity * fill.price for fill in life.fills)
+        script.append(_Said(ended, ended, "EXPIRED", ordered, life.filled, notional))
+    if life.expired_after_bust is not None:
+        at, filled = life.expired_after_bust, sum(fill.final_quantity for fill in life.fills)
+        script.append(_Said(at, at, "EXPIRED", ordered, filled, reason="OPEN_AFTER_BUST"))
+    return script
 
 
-def _status(
-    intent: Mapping[str, Any],
-    code: str,
-    occurred_at: int,
-    *,
-    sequence: int,
-    filled: int = 0,
-    notional: int = 0,
-    reason: str | None = None,
-) -> dict[str, Any]:
+def _fills_known(life: Life, at: int) -> tuple[int, int]:
+    """Quantity and notional of the fills that were reported by then."""
+    known = life.known(at)
+    return sum(fill.quantity for fill in known), sum(fill.quantity * fill.price for fill in known)
+
+
+def _status(intent: Intent, said: _Said, *, sequence: int, occurred_at: int) -> dict[str, Any]:
+    parent = is_parent(intent)
+    live = said.code in ("NEW", "PARTIALLY_FILLED", "PENDING_CANCEL")
     return {
         "eventType": "ORDER_STATUS_CHANGED",
         "version": VERSION,
@@ -94,21 +130,22 @@ def _status(
             "parentId": intent["parentId"],
             "symbol": intent["symbol"],
             "side": intent["side"],
-            "quantity": intent["quantity"],
+            "quantity": said.quantity,
             "clOrdId": intent["clOrdId"],
             "limitPrice": intent["limitPrice"],
             "timeInForce": intent["timeInForce"],
+            "isParent": True if parent else None,
         },
         "status": {
-            "code": code,
-            "reason": reason,
-            "filledQuantity": filled,
-            "leavesQuantity": intent["quantity"] - filled if code == "NEW" else 0,
-            "avgPrice": notional // filled if filled else None,
+            "code": said.code,
+            "reason": said.reason,
+            "filledQuantity": said.filled,
+            "leavesQuantity": said.quantity - said.filled if live else 0,
+            "avgPrice": said.notional // said.filled if said.filled and said.notional else None,
         },
         "sequence": sequence,
         "source": SOURCE,
-        "venue": intent["venue"],
+        "venue": None if parent else intent["venue"],
         "arrivalPrice": intent["arrivalPrice"],
         "correlationId": intent["correlationId"],
     }

@@ -9,25 +9,17 @@ of the rules under crashes: deterministic from (orders, seed), in the order of p
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from random import Random
-from typing import Any, Final
+from typing import Final
 
-from operators.model.events import VERSION
 from services.day import Event
-from services.life import TICK_MICROS, VENUES
+from services.life import MS, TICK_MICROS, VENUES
+from services.sessions import DAY_MICROS
+from services.told_order import FIRST_DAY, StoryFill, ToldOrder
 
-FIRST_DAY: Final = 20_615
-"""2026-06-11: a trade date that every fee table of the product covers."""
-DAY_MICROS: Final = 86_400_000_000
-ENGINE, GATEWAY = "order-engine-1", "gateway-1"
 SHARE_PARENTS: Final = 0.1
-SHARE_GOOD_TILL_CANCEL: Final = 0.3
 SHARE_LATE: Final = 0.06
-SHARE_RESENT: Final = 0.04
 ACTIONS_MAX: Final = 14
-
-_MS: Final = 1_000
 
 
 def histories(orders: int, seed: int) -> Iterator[Event]:
@@ -35,7 +27,7 @@ def histories(orders: int, seed: int) -> Iterator[Event]:
     told: list[tuple[int, int, Event]] = []
     for number in range(orders):
         random = Random(f"{seed}|history|{number}")
-        start = FIRST_DAY * DAY_MICROS + 14 * 3_600_000_000 + number * 2 * _MS
+        start = FIRST_DAY * DAY_MICROS + 14 * 3_600_000_000 + number * 2 * MS
         told += _parent(number, random, start) if random.random() < SHARE_PARENTS else _single(number, random, start)
     for _, _, event in sorted(told, key=lambda item: item[:2]):
         yield event
@@ -50,7 +42,7 @@ def _single(number: int, random: Random, start: int) -> list[tuple[int, int, Eve
 def _parent(number: int, random: Random, start: int) -> list[tuple[int, int, Event]]:
     account, order_id = f"ACC{random.randrange(50):05d}", f"P{number:06d}"
     children = [
-        _Story(account, f"{order_id}.{n}", random, start + (n + 1) * _MS, parent_id=order_id)
+        _Story(account, f"{order_id}.{n}", random, start + (n + 1) * MS, parent_id=order_id)
         for n in range(random.randint(2, 4))
     ]
     for child in children:
@@ -61,71 +53,13 @@ def _parent(number: int, random: Random, start: int) -> list[tuple[int, int, Eve
     parent.quantity = sum(child.first_quantity for child in children)
     parent.status("NEW")
     if random.random() < 0.3:
-        parent.at = max(child.at for child in children) + _MS
+        parent.at = max(child.at for child in children) + MS
         parent.status("CANCELED")
     return [message for story in (parent, *children) for message in story.published(number)]
 
 
-@dataclass(slots=True)
-class _Fill:
-    venue: str
-    exec_id: str
-    trade_date: int
-    quantity: int
-    price: int
-    late: bool
-
-
-@dataclass
-class _Story:
-    """One order as its venue sees it: the venue's truth, and what was said of it so far."""
-
-    account: str
-    order_id: str
-    random: Random
-    at: int
-    parent_id: str | None = None
-    is_parent: bool | None = None
-    symbol: str = ""
-    side: str = ""
-    venue: str | None = ""
-    quantity: int = 0
-    price: int = 0
-    time_in_force: str = "DAY"
-    day: int = FIRST_DAY
-    filled: int = 0
-    state: str = "NEW"
-    requests: int = 1
-    fills: list[_Fill] = field(default_factory=list)
-    _messages: list[tuple[int, Event]] = field(default_factory=list)
-    _exec_ids: int = 0
-    _statuses: int = 0
-    _reports: int = 0
-    _engine_until: int = 0
-
-    def __post_init__(self) -> None:
-        random = self.random
-        self.symbol = random.choice(("MSFT", "AAPL", "IBM"))
-        self.side = random.choice(("BUY", "SELL", "SELL_SHORT"))
-        self.venue = random.choice(VENUES)
-        self.quantity = self.first_quantity = random.randrange(1, 40) * 100
-        self.price = random.randrange(5_000, 40_000) * TICK_MICROS
-        if random.random() < SHARE_GOOD_TILL_CANCEL:
-            self.time_in_force = "GOOD_TILL_CANCEL"
-
-    @property
-    def leaves(self) -> int:
-        """Open quantity."""
-        return 0 if self.state in ("CANCELED", "EXPIRED", "REJECTED") else max(self.quantity - self.filled, 0)
-
-    @property
-    def shown(self) -> str:
-        """OrdStatus as the venue reports it."""
-        if self.state != "NEW":
-            return self.state
-        if self.filled >= self.quantity:
-            return "FILLED"
-        return "PARTIALLY_FILLED" if self.filled else "NEW"
+class _Story(ToldOrder):
+    """What happens to an order, in chance order."""
 
     def tell(self) -> None:
         """The whole life."""
@@ -133,13 +67,13 @@ class _Story:
         self.report("NEW")
         actions: list[Callable[[], None]] = [
             *[self._trade] * 6, self._cancel, self._replace, self._replace, self._suspend, self._bust, self._correct,
-            self._next_day, self._resend, self._engine_repeats,
+            self._next_day, self.resend, self._engine_repeats,
         ]  # fmt: skip
         for _ in range(self.random.randrange(ACTIONS_MAX)):
-            self.at += self.random.randrange(1, 400) * _MS
+            self.at += self.random.randrange(1, 400) * MS
             self.random.choice(actions)()
         if self.leaves and self.random.random() < 0.5:
-            self.at += _MS
+            self.at += MS
             self._end(self.random.choice(("EXPIRED", "CANCELED")))
         for _ in range(self.random.choice((0, 0, 0, 1, 2))):
             self.at += DAY_MICROS * self.random.randrange(2)
@@ -154,15 +88,15 @@ class _Story:
         if reuse and self.fills[-1].trade_date == self.day:
             venue, exec_id = self.fills[-1].venue, self.fills[-1].exec_id
         else:
-            venue, exec_id = random.choice(VENUES), self._next_id()
+            venue, exec_id = random.choice(VENUES), self.next_id()
         quantity = random.randint(1, self.leaves) if random.random() < 0.8 else self.leaves
-        fill = _Fill(
+        fill = StoryFill(
             venue, exec_id, self.day, quantity, self.price + random.randint(-9, 9) * TICK_MICROS,
             random.random() < SHARE_LATE,
         )  # fmt: skip
         self.fills.append(fill)
         self.filled += quantity
-        self._execution("TRADE", fill, late=fill.late)
+        self.execution("TRADE", fill, late=fill.late)
 
     def _bust(self) -> None:
         fill = self._any_fill()
@@ -170,22 +104,22 @@ class _Story:
             return
         self.fills.remove(fill)
         self.filled -= fill.quantity
-        busted = _Fill(fill.venue, self._next_id(), self.day, fill.quantity, fill.price, late=False)
-        self._execution("TRADE_CANCEL", busted, refers=fill.exec_id)
+        busted = StoryFill(fill.venue, self.next_id(), self.day, fill.quantity, fill.price, late=False)
+        self.execution("TRADE_CANCEL", busted, refers=fill.exec_id)
 
     def _correct(self) -> None:
         fill = self._any_fill()
         if fill is None:
             return
         quantity = max(1, fill.quantity - self.random.randrange(0, 3) * 10)
-        corrected = _Fill(
-            fill.venue, self._next_id(), self.day, quantity, fill.price + TICK_MICROS * self.random.randint(1, 5), False
+        corrected = StoryFill(
+            fill.venue, self.next_id(), self.day, quantity, fill.price + TICK_MICROS * self.random.randint(1, 5), False
         )
         self.fills[self.fills.index(fill)] = corrected
         self.filled += quantity - fill.quantity
-        self._execution("TRADE_CORRECT", corrected, refers=fill.exec_id)
+        self.execution("TRADE_CORRECT", corrected, refers=fill.exec_id)
 
-    def _any_fill(self) -> _Fill | None:
+    def _any_fill(self) -> StoryFill | None:
         """A fill that a bust or correction can name without doubt: its id was used once at its venue."""
         uses = [(fill.venue, fill.exec_id) for fill in self.fills]
         sure = [fill for fill in self.fills if uses.count((fill.venue, fill.exec_id)) == 1]
@@ -219,10 +153,10 @@ class _Story:
         self.state = state
         self.status(state)
         self.report(state)
-        self.at += self.random.randrange(1, 30) * _MS
+        self.at += self.random.randrange(1, 30) * MS
         if self.random.random() < 0.4:
             self._trade()
-            self.at += _MS
+            self.at += MS
         return True
 
     def _refuse(self) -> None:
@@ -237,7 +171,7 @@ class _Story:
             self.state = state
             self.report(state)
             self.status(state)
-            self.at += self.random.randrange(1, 50) * _MS
+            self.at += self.random.randrange(1, 50) * MS
 
     def _next_day(self) -> None:
         if self.time_in_force != "GOOD_TILL_CANCEL" or not self.leaves or self.state != "NEW":
@@ -260,88 +194,3 @@ class _Story:
     def _engine_repeats(self) -> None:
         if self.state == "NEW":
             self._engine_speaks()
-
-    def _resend(self) -> None:
-        if self._messages:
-            self._messages.append((self.at + 2_000 * _MS, self.random.choice(self._messages)[1]))
-
-    def _next_id(self) -> str:
-        self._exec_ids += 1
-        return f"{self.order_id}-{self._exec_ids}"
-
-    def status(self, code: str) -> None:
-        """The engine says it, some time later; what it says stays in order."""
-        self._statuses += 1
-        delay = self.random.randrange(40) if self.random.random() < 0.9 else self.random.randrange(1_500)
-        self._engine_until = max(self._engine_until + 1, self.at + delay * _MS)
-        record = {
-            "eventType": "ORDER_STATUS_CHANGED",
-            "version": VERSION,
-            "occurredAt": self.at,
-            "key": f"{self.account}|{self.order_id}",
-            "order": {
-                "id": self.order_id,
-                "parentId": self.parent_id,
-                "symbol": self.symbol,
-                "side": self.side,
-                "quantity": self.quantity,
-                "clOrdId": f"C{self.requests}",
-                "limitPrice": self.price,
-                "timeInForce": self.time_in_force,
-                "isParent": self.is_parent,
-            },
-            "status": {
-                "code": code,
-                "reason": None,
-                "filledQuantity": self.filled,
-                "leavesQuantity": self.leaves,
-                "avgPrice": None,
-            },
-            "sequence": self._statuses,
-            "source": ENGINE,
-            "venue": self.venue,
-            "arrivalPrice": self.price,
-        }
-        self._messages.append((self._engine_until, ("orders.status", record)))
-
-    def report(self, kind: str, **more: Any) -> None:
-        """The venue reports what is no fill; in order."""
-        self._execution(kind, None, **more)
-
-    def _execution(
-        self, kind: str, fill: _Fill | None, *, refers: str | None = None, late: bool = False, **more: Any
-    ) -> None:
-        self._reports += 1
-        record = {
-            "eventType": "EXECUTION_REPORTED",
-            "version": VERSION,
-            "occurredAt": self.at,
-            "key": f"{self.account}|{self.order_id}",
-            "clOrdId": f"C{self.requests}",
-            "venue": fill.venue if fill else self.venue,
-            "tradeDate": self.day,
-            "execId": fill.exec_id if fill else self._next_id(),
-            "execRefId": refers,
-            "execType": kind,
-            "ordStatus": self.shown,
-            "symbol": self.symbol,
-            "side": self.side,
-            "orderQuantity": self.quantity,
-            "timeInForce": self.time_in_force,
-            "lastQuantity": fill.quantity if fill else 0,
-            "lastPrice": fill.price if fill else None,
-            "liquidity": "ADDED" if fill else None,
-            "cumQuantity": self.filled,
-            "leavesQuantity": self.leaves,
-            "sequence": self._reports,
-            "source": GATEWAY,
-            **more,
-        }
-        published = self.at + (self.random.randrange(1, 3_000) * _MS if late else 0)
-        self._messages.append((published, ("orders.executions", record)))
-        if self.random.random() < SHARE_RESENT:
-            self._messages.append((published + 500 * _MS, ("orders.executions", record)))
-
-    def published(self, number: int) -> list[tuple[int, int, Event]]:
-        """All messages with the time of publication; the numbers order those of one moment."""
-        return [(at, number << 16 | i, event) for i, (at, event) in enumerate(self._messages)]

@@ -11,11 +11,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from config.settings import Settings
+from config.topology import load_topology
 from flows.supervisor import Backoff, Cluster, free_addresses, supervise
+from services.progress import event_topics
 
-FLOWS: Final = ("risk_check", "order_status", "views")
-"""The flows whose outputs are judged in the demo, in the order of the stream."""
-EVERY_FLOW: Final = (*FLOWS, "surveillance")
+EVERY_FLOW: Final = ("risk_check", "order_status", "views", "surveillance")
 """All flows, in the order of the stream."""
 _COMMAND: Final = (sys.executable, "-m", "cli")
 _METRICS_PORT_VARIABLE: Final = "ORDERFLOW__METRICS__PORT"
@@ -35,6 +35,11 @@ class FlowProcess:
     def metrics_url(self) -> str | None:
         """Where its metrics and health are served, if they are."""
         return f"http://{self.metrics_host}:{self.metrics_port}" if self.metrics_port is not None else None
+
+
+def event_groups(settings: Settings, flows: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The consumer groups of shipped flows, in the order given, with the topics on which they commit offsets."""
+    return {settings.application.group_of(flow): event_topics(load_topology(flow)) for flow in flows}
 
 
 def plan_flows(settings: Settings, topologies: Mapping[str, str], *, workers: int) -> list[FlowProcess]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import threading
 import time
 from collections.abc import Iterable
@@ -11,6 +12,7 @@ from typing import Any
 from broker.contract import Log, TopicPartition
 from operators.codec.codec import Codec
 from services.records import encode_rows
+from services.takeover import takeover_explained
 
 TOPIC = "orders.input"
 BATCH_RECORDS = 2_000
@@ -33,7 +35,7 @@ class OrderEntry:
         rate_per_s: float | None = None,
         prefix: str = "",
     ) -> None:
-        name = f"{prefix}order-entry"
+        name = self._name = f"{prefix}order-entry"
         self._codec = codec
         self._rate_per_s = rate_per_s
         self._transaction = log.transaction(name, name)
@@ -45,8 +47,10 @@ class OrderEntry:
             admin.close()
         self._sent_before = self.sent
         self._intents = itertools.islice(iter(intents), self.sent, None)
+        self._next = next(self._intents, None)
         self._started = time.monotonic()
-        self.finished = False
+        self.horizon: float = math.inf
+        """Nothing that occurs later than this is sent, in microseconds UTC."""
 
     def step(self, timeout_s: float) -> int:
         """Sends what is due, waiting up to `timeout_s` for something to be; the number sent.
@@ -57,15 +61,25 @@ class OrderEntry:
         if not due and not self.finished:
             time.sleep(min(timeout_s, STEP_S))
             due = self._due()
-        batch = list(itertools.islice(self._intents, due))
-        self.finished = self.finished or len(batch) < due
+        batch = self._take(due)
         if batch:
-            self._transaction.begin()
-            keys = [intent["key"].encode() for intent in batch]
-            self._transaction.send_batch(TOPIC, keys, encode_rows(self._codec, TOPIC, batch))
-            self._transaction.commit({self._progress: self.sent + len(batch)})
+            with takeover_explained("order entry", self._name):
+                self._transaction.begin()
+                keys = [intent["key"].encode() for intent in batch]
+                self._transaction.send_batch(TOPIC, keys, encode_rows(self._codec, TOPIC, batch))
+                self._transaction.commit({self._progress: self.sent + len(batch)})
             self.sent += len(batch)
         return len(batch)
+
+    @property
+    def finished(self) -> bool:
+        """Whether every intent was sent."""
+        return self._next is None
+
+    @property
+    def next_at(self) -> float:
+        """When the next intent occurs; never if there is none."""
+        return math.inf if self._next is None else float(self._next["occurredAt"])
 
     def run(self, stop: threading.Event, timeout_s: float = STEP_S) -> None:
         """Steps until everything is sent or it is told to stop; closes."""
@@ -78,6 +92,13 @@ class OrderEntry:
     def close(self) -> None:
         """Lets go of the log."""
         self._transaction.close()
+
+    def _take(self, due: int) -> list[dict[str, Any]]:
+        batch: list[dict[str, Any]] = []
+        while self._next is not None and len(batch) < due and self._next["occurredAt"] <= self.horizon:
+            batch.append(self._next)
+            self._next = next(self._intents, None)
+        return batch
 
     def _due(self) -> int:
         if self._rate_per_s is None:

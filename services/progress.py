@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from broker.contract import Log, TopicPartition
 from config.topology import Topology
+from services.closing import Closing
 
 _READ_TIMEOUT_S: Final = 0.5
 
 
-class GroupProgress:
+class GroupProgress(Closing):
     """Asks a log about groups. Belongs to one thread; a context manager that lets go of its connections."""
 
     def __init__(self, log: Log, client_id: str) -> None:
@@ -44,14 +44,6 @@ class GroupProgress:
         """Lets go of the log."""
         self._reader.close()
         self._admin.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def event_topics(topology: Topology) -> tuple[str, ...]:

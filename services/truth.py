@@ -11,11 +11,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from services.truth_fees import FeeTable
 from services.truth_fills import Executions
-from services.truth_states import DEAD, Final, Reported, Said, final_states
+from services.truth_states import DEAD, Final, Reported, Said, final_states, parent_states
 
 ENGINE_STATUS = "ORDER_STATUS_CHANGED"
 PARENT_SOURCE = "parent-aggregator"
@@ -75,6 +75,27 @@ class ExpectedOrder:
         return self.notional // self.filled if self.filled else None
 
 
+class ExpectedParent(NamedTuple):
+    """What a parent shows in the end; no finals where they depend on what is uncertain of a child."""
+
+    children: frozenset[str]
+    filled: int
+    average_price: int | None
+    finals: frozenset[Final]
+
+
+def _parent(own: ExpectedOrder | None, children: list[ExpectedOrder]) -> ExpectedParent:
+    """From what the engine says of it, else from its children, see docs/domain/lifecycle.md."""
+    filled, notional = sum(child.filled for child in children), sum(child.notional for child in children)
+    traded = any(child.enriched for child in children)
+    if own is not None and own.statuses:
+        finals = final_states(own.statuses, [], filled=filled, traded=traded)
+    else:
+        finals = parent_states([child.finals for child in children], [child.filled for child in children])
+    average = notional // filled if filled else None
+    return ExpectedParent(frozenset(child.key for child in children), filled, average, finals)
+
+
 @dataclass(slots=True)
 class Expected:
     """The expected end of everything."""
@@ -118,17 +139,13 @@ class Expected:
             row["tradedNotional"] += order.notional
         return dict(rows)
 
-    def parents(self) -> dict[str, dict[str, int | None]]:
-        """By key of a parent: filled quantity and average price, which are those of its children."""
-        filled, notional = Counter[str](), Counter[str]()
+    def parents(self) -> dict[str, ExpectedParent]:
+        """By key of a parent: what its children and the engine's word for it come to."""
+        children: defaultdict[str, list[ExpectedOrder]] = defaultdict(list)
         for order in self.orders.values():
             if order.parent is not None:
-                filled[order.parent] += order.filled
-                notional[order.parent] += order.notional
-        return {
-            key: {"filledQuantity": filled[key], "avgPrice": notional[key] // filled[key] if filled[key] else None}
-            for key in filled
-        }
+                children[order.parent].append(order)
+        return {key: _parent(self.orders.get(key), found) for key, found in children.items()}
 
 
 class Truth:

@@ -15,6 +15,7 @@ DEAD = frozenset({"CANCELED", "EXPIRED", "REJECTED"})
 PENDING = frozenset({"PENDING_CANCEL", "PENDING_REPLACE"})
 FILLED_WORDS = frozenset({"FILLED", "PARTIALLY_FILLED", "REPLACED"})
 GOOD_TILL = frozenset({"GOOD_TILL_CANCEL", "GOOD_TILL_DATE"})
+_PLAIN = DEAD | {"FILLED", "PARTIALLY_FILLED", "NEW"}
 _VENUE_STATES = frozenset({"NEW", "PENDING_NEW", "STOPPED", "SUSPENDED", "CALCULATED", "DONE_FOR_DAY"})
 # Highest first; CANCELED and EXPIRED tie, as do NEW, REJECTED and PENDING_NEW.
 _RANKS = {
@@ -84,6 +85,24 @@ def final_states(
             by_status = {_noted(_after_status(state, status, known), known) for state in column[i]}
             column.append(frozenset(by_report | by_status))
     return frozenset(_final(state, filled, traded=traded) for state in column[-1])
+
+
+def parent_states(children: Sequence[frozenset[Final]], filled: Sequence[int]) -> frozenset[Final]:
+    """What a parent may show of which the engine says nothing; nothing is said where a child's end is uncertain."""
+    finals = [next(iter(states)) for states in children if len(states) == 1]
+    if len(finals) < len(children) or not all(final.code in _PLAIN for final in finals):
+        return frozenset()
+    total = sum(filled)
+    pairs = list(zip(finals, filled, strict=True))
+    quantity = sum(done if final.code in DEAD else final.quantity for final, done in pairs)
+    codes = {final.code for final in finals}
+    if codes <= DEAD:
+        code = "CANCELED" if len(codes) > 1 else codes.pop()
+        code = "PARTIALLY_FILLED" if code == "REJECTED" and total else code
+    else:
+        code = "FILLED" if total >= quantity else "PARTIALLY_FILLED" if total else "NEW"
+    still_open = any(final.leaves for final in finals)
+    return frozenset({Final(code, max(quantity - total, 0) if still_open else 0, quantity)})
 
 
 def _noted(state: _State, filled: int) -> _State:

@@ -1,21 +1,64 @@
 """The simulated venues with their gateway: approved orders become execution reports on orders.executions.
 
 Reports are acknowledgements, trades (one to six per order, over several venues that number executions alike), cancels,
-rejects and answers to cancels that came too late; some reports are sent twice, some come late.
+rejects, the nights of orders that live for several days, reductions, busts and corrections, and answers to cancels that
+came too late; some reports are sent twice, some come late.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from operators.model.events import VERSION
-from services.life import VENUES, Fill, Life, trade_date_days
-from services.simulated import Planned, SimulatedService
+from services.life import VENUES, Amendment, Fill, Life
+from services.sessions import trade_date_days
+from services.simulated import Intent, Planned, Plans, SimulatedService
+from services.worked import is_parent
 
 SOURCE = "gateway-1"
-FIRST_AMENDMENT = 100
-"""Sequence of the first bust or correction: they come after everything else."""
+CANCEL_ANSWER_MICROS: Final = 1_000
+INTERRUPTED: Final = 1_000_000
+"""Reports after an interruption are numbered from here on by their time, since others may have been sent meanwhile."""
+
+
+class _Told(NamedTuple):
+    """One report before it is numbered. `answers` marks what answers the client's cancel."""
+
+    at: int
+    exec_type: str
+    status: str
+    exec_id: str
+    filled: int
+    quantity: int
+    published: int
+    answers: bool = False
+    resent: int | None = None
+    more: Mapping[str, Any] = {}
+
+
+def planned_reports(intent: Intent, life: Life) -> list[Planned]:
+    """Reports of an order apart from the answer to a cancel, each with the time of its publication."""
+    return _planned(intent, life, answers=None)
+
+
+def planned_cancel_reports(intent: Intent, cancel: Intent, life: Life) -> list[Planned]:
+    """The venue's answer to a cancel: CANCELED, or a cancel reject if the order was over before."""
+    return _planned(intent, life, answers=cancel)
+
+
+def planned_request_reject(intent: Intent, request: Intent, life: Life) -> list[Planned]:
+    """The reject of a request that changes nothing: a cancel nobody foresaw and that is too late, or a replace."""
+    if life.silent or is_parent(intent):
+        return []
+    at = request["occurredAt"] + CANCEL_ANSWER_MICROS - intent["occurredAt"]
+    published = [fill for fill in life.fills if fill.published <= at]
+    filled = sum(fill.quantity for fill in published)
+    status = life.ending if at >= life.ended else _status_of(filled, intent["quantity"])
+    text = "too late to cancel" if request["eventType"] == "CANCEL_REQUESTED" else "this venue takes no replaces"
+    told = _Told(at, "CANCEL_REJECTED", status, f"J{at}", filled, _quantity(intent, life, at), at, more={"text": text})
+    report = _report(intent, told, sequence=INTERRUPTED + at)
+    return [(intent["occurredAt"] + at, _answer(report, request))]
 
 
 class Venue(SimulatedService):
@@ -24,122 +67,152 @@ class Venue(SimulatedService):
     name = "venue"
     source = SOURCE
     output_topic = "orders.executions"
+    plans = Plans(planned_reports, planned_cancel_reports, request_reject=planned_request_reject)
 
-    def plan_order(self, intent: Mapping[str, Any], life: Life) -> list[Planned]:
-        """See `planned_reports`."""
-        return planned_reports(intent, life)
 
-    def plan_cancel(self, original: Mapping[str, Any], cancel: Mapping[str, Any], life: Life) -> list[Planned]:
-        """See `planned_cancel_reports`."""
-        return planned_cancel_reports(original, cancel, life)
-
-    def plan_refusal(self, outcome: Mapping[str, Any]) -> list[Planned]:
-        """Nothing: a refused order is not sent to a venue."""
+def _planned(intent: Intent, life: Life, *, answers: Intent | None) -> list[Planned]:
+    """The reports that answer a cancel, or all others; numbered together, in the order of their publication."""
+    if life.silent or is_parent(intent):
         return []
+    start, planned = intent["occurredAt"], []
+    script = sorted(_script(intent, life), key=lambda told: told.published)
+    for sequence, told in enumerate(script, start=1):
+        if told.answers != (answers is not None):
+            continue
+        undisturbed = life.interrupted is None or told.published < life.interrupted
+        report = _report(intent, told, sequence=sequence if undisturbed else INTERRUPTED + told.published)
+        if answers is not None:
+            report = _answer(report, answers)
+        planned.append((start + told.published, report))
+        if told.resent is not None:
+            planned.append((start + told.resent, report))
+    return planned
 
 
-def planned_reports(intent: Mapping[str, Any], life: Life) -> list[Planned]:
-    """Reports of an order apart from the answer to a cancel, each with the time of its publication."""
-    start = intent["occurredAt"]
-    acknowledged = start + life.acknowledged
+def _script(intent: Intent, life: Life) -> list[_Told]:
+    """All that the venue ever reports of the order."""
+    ordered = intent["quantity"]
     if life.ending == "REJECTED":
-        at = start + life.ended
-        return [(at, _report(intent, "REJECTED", "REJECTED", at, exec_id="R", sequence=1, text="venue rejects"))]
-    planned = [(acknowledged, _report(intent, "NEW", "NEW", acknowledged, exec_id="N", sequence=1))]
-    filled = 0
+        more = {"text": "venue rejects"}
+        return [_Told(life.ended, "REJECTED", "REJECTED", "R", 0, ordered, life.ended, more=more)]
+    script = [_Told(life.acknowledged, "NEW", "NEW", "N", 0, ordered, life.acknowledged)]
+    return [*script, *_trades(intent, life), *_nights(intent, life), *_reductions(life), *_end(intent, life),
+            *_amendments(intent, life)]  # fmt: skip
+
+
+def _trades(intent: Intent, life: Life) -> list[_Told]:
+    trades, filled = [], 0
     for fill in life.fills:
         filled += fill.quantity
-        report = _trade(intent, fill, filled, _sequence(fill, life))
-        planned.append((start + fill.published, report))
-        if fill.resent is not None:
-            planned.append((start + fill.resent, report))
-    return [*planned, *_planned_amendments(intent, life)]
+        ordered = _quantity(intent, life, fill.at)
+        more = _last(fill, fill.quantity, fill.price)
+        trades.append(
+            _Told(
+                fill.at, "TRADE", _status_of(filled, ordered), str(fill.ordinal // 2), filled, ordered,
+                fill.published, resent=fill.resent, more=more,
+            )
+        )  # fmt: skip
+    return trades
 
 
-def _planned_amendments(intent: Mapping[str, Any], life: Life) -> list[Planned]:
+def _nights(intent: Intent, life: Life) -> list[_Told]:
+    nights = []
+    for number, night in enumerate(life.nights):
+        filled, ordered = _filled(life, night.done), _quantity(intent, life, night.done)
+        renewed = {"restatementReason": "GT_RENEWAL"}
+        nights += [
+            _Told(night.done, "DONE_FOR_DAY", "DONE_FOR_DAY", f"D{number}", filled, ordered, night.done),
+            _Told(
+                night.renewed, "RESTATED", _status_of(filled, ordered), f"G{number}", filled, ordered, night.renewed,
+                more=renewed,
+            ),
+        ]  # fmt: skip
+    return nights
+
+
+def _reductions(life: Life) -> list[_Told]:
+    reductions = []
+    for at, quantity, reason in life.reductions:
+        filled = _filled(life, at)
+        more = {"restatementReason": "PARTIAL_DECLINE", "text": reason}
+        reductions.append(
+            _Told(at, "RESTATED", _status_of(filled, quantity), f"P{at}", filled, quantity, at, more=more)
+        )
+    return reductions
+
+
+def _end(intent: Intent, life: Life) -> list[_Told]:
+    """CANCELED, asked for or not; or the reject of a cancel that came too late. An expiry is the engine's to tell."""
+    asked, ordered = life.cancel_requested, _quantity(intent, life, life.ended)
+    if life.ending == "CANCELED":
+        more = {"text": life.reason} if life.reason else {}
+        return [
+            _Told(
+                life.ended, "CANCELED", "CANCELED", "C", life.filled, ordered, life.ended,
+                answers=asked is not None, more=more,
+            )
+        ]  # fmt: skip
+    if asked is None:
+        return []
+    at, more = asked + CANCEL_ANSWER_MICROS, {"text": "too late to cancel"}
+    return [_Told(at, "CANCEL_REJECTED", "FILLED", "J", life.filled, ordered, at, answers=True, more=more)]
+
+
+def _amendments(intent: Intent, life: Life) -> list[_Told]:
     """Busts and corrections, in the order of the fills; what is open after them only counts while the order lives."""
-    filled, planned = sum(fill.quantity for fill in life.fills), []
+    filled, amendments, ordered = life.filled, [], _quantity(intent, life, life.ended)
     for fill in life.fills:
         amendment = fill.amendment
         if amendment is None:
             continue
         filled += fill.final_quantity - fill.quantity
-        at = intent["occurredAt"] + amendment.at
-        status = life.ending if life.ending != "FILLED" else _status_of(intent, filled)
-        report = _report(
-            intent, amendment.kind, status, at, exec_id=f"A{fill.ordinal}",
-            sequence=FIRST_AMENDMENT + fill.ordinal, filled=filled,
-        )  # fmt: skip
-        changed = {
-            "venue": fill.venue,
+        status = life.ending if life.ending != "FILLED" else _status_of(filled, ordered)
+        more = {
+            **_last(fill, amendment.quantity, amendment.price),
             "execRefId": f"{intent['orderId']}-{fill.ordinal // 2}",
-            "lastQuantity": amendment.quantity,
-            "lastPrice": amendment.price,
-            "liquidity": fill.liquidity,
         }
-        planned.append((at, {**report, **changed}))
-    return planned
+        amendments.append(_amended(amendment, status, f"A{fill.ordinal}", filled, ordered, more))
+    return amendments
 
 
-def planned_cancel_reports(original: Mapping[str, Any], cancel: Mapping[str, Any], life: Life) -> list[Planned]:
-    """The venue's answer to a cancel: CANCELED, or a cancel reject if the order was filled before."""
-    answer = {"clOrdId": cancel["clOrdId"], "origClOrdId": cancel["origClOrdId"]}
-    filled = sum(fill.quantity for fill in life.fills)
-    if life.ending == "CANCELED":
-        at = original["occurredAt"] + life.ended
-        on_time = sum(fill.published <= life.ended for fill in life.fills)
-        report = _report(original, "CANCELED", "CANCELED", at, exec_id="C", sequence=2 + on_time, filled=filled)
-        return [(at, {**report, **answer})]
-    at = cancel["occurredAt"] + 1_000
-    report = _report(
-        original, "CANCEL_REJECTED", "FILLED", at, exec_id="J", sequence=2 + len(life.fills), filled=filled
-    )
-    return [(at, {**report, **answer, "eventType": "CANCEL_REJECTED", "text": "too late to cancel"})]
+def _amended(
+    amendment: Amendment, status: str, exec_id: str, filled: int, ordered: int, more: Mapping[str, Any]
+) -> _Told:
+    return _Told(amendment.at, amendment.kind, status, exec_id, filled, ordered, amendment.at, more=more)
 
 
-def _sequence(fill: Fill, life: Life) -> int:
-    """Numbers follow publication: the acknowledgement is 1, and a fill that comes after the cancel leaves it room."""
-    behind_cancel = life.ending == "CANCELED" and fill.published > life.ended
-    return 2 + fill.ordinal + behind_cancel
+def _last(fill: Fill, quantity: int, price: int) -> dict[str, Any]:
+    return {"venue": fill.venue, "lastQuantity": quantity, "lastPrice": price, "liquidity": fill.liquidity}
 
 
-def _trade(intent: Mapping[str, Any], fill: Fill, filled: int, sequence: int) -> dict[str, Any]:
-    report = _report(
-        intent,
-        "TRADE",
-        _status_of(intent, filled),
-        intent["occurredAt"] + fill.at,
-        exec_id=str(fill.ordinal // 2),
-        sequence=sequence,
-        filled=filled,
-    )
-    return {
-        **report,
-        "venue": fill.venue,
-        "lastQuantity": fill.quantity,
-        "lastPrice": fill.price,
-        "liquidity": fill.liquidity,
-    }
+def _filled(life: Life, at: int) -> int:
+    return sum(fill.quantity for fill in life.fills if fill.at <= at)
 
 
-def _status_of(intent: Mapping[str, Any], filled: int) -> str:
-    if filled >= intent["quantity"]:
+def _quantity(intent: Intent, life: Life, at: int) -> int:
+    """What the order is for at that time."""
+    quantity: int = intent["quantity"]
+    for reduction in life.reductions:
+        quantity = reduction.quantity if reduction.at <= at else quantity
+    return quantity
+
+
+def _status_of(filled: int, ordered: int) -> str:
+    if filled >= ordered:
         return "FILLED"
     return "PARTIALLY_FILLED" if filled else "NEW"
 
 
-def _report(
-    intent: Mapping[str, Any],
-    exec_type: str,
-    order_status: str,
-    occurred_at: int,
-    *,
-    exec_id: str,
-    sequence: int,
-    filled: int = 0,
-    text: str | None = None,
-) -> dict[str, Any]:
-    ended = order_status in ("CANCELED", "EXPIRED", "REJECTED")
+def _answer(report: dict[str, Any], request: Intent) -> dict[str, Any]:
+    """The report as the answer to a request."""
+    event_type = "CANCEL_REJECTED" if report["execType"] == "CANCEL_REJECTED" else report["eventType"]
+    answered = {"clOrdId": request["clOrdId"], "origClOrdId": request["origClOrdId"], "eventType": event_type}
+    return {**report, **answered}
+
+
+def _report(intent: Intent, told: _Told, *, sequence: int) -> dict[str, Any]:
+    ended = told.status in ("CANCELED", "EXPIRED", "REJECTED")
+    occurred_at = intent["occurredAt"] + told.at
     return {
         "eventType": "EXECUTION_REPORTED",
         "version": VERSION,
@@ -150,22 +223,23 @@ def _report(
         "venueOrderId": f"V{intent['orderId']}",
         "venue": intent["venue"] or VENUES[0],
         "tradeDate": trade_date_days(occurred_at),
-        "execId": f"{intent['orderId']}-{exec_id}",
+        "execId": f"{intent['orderId']}-{told.exec_id}",
         "execRefId": None,
-        "execType": exec_type,
-        "ordStatus": order_status,
+        "execType": told.exec_type,
+        "ordStatus": told.status,
         "symbol": intent["symbol"],
         "side": intent["side"],
-        "orderQuantity": intent["quantity"],
+        "orderQuantity": told.quantity,
         "price": intent["limitPrice"],
         "timeInForce": intent["timeInForce"],
         "lastQuantity": 0,
         "lastPrice": None,
         "liquidity": None,
-        "cumQuantity": filled,
-        "leavesQuantity": 0 if ended else intent["quantity"] - filled,
-        "text": text,
+        "cumQuantity": told.filled,
+        "leavesQuantity": 0 if ended else told.quantity - told.filled,
+        "text": None,
         "correlationId": intent["correlationId"],
         "sequence": sequence,
         "source": SOURCE,
+        **told.more,
     }

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
-from broker.contract import Log, Reader, TopicPartition
+from broker.contract import Log
 from operators.codec.codec import Codec
-from services.records import decode_rows
-from services.truth import ENDS, Expected, OrderOutputs, Outputs, Truth
+from services.records import read_topic
+from services.truth import ENDS, Expected, ExpectedParent, OrderOutputs, Outputs, Truth
 from services.truth_fees import FeeTable
 from services.truth_states import Final
 
 DIFFERENCES_KEPT = 5
-READ_RECORDS = 20_000
 
 
 @dataclass(slots=True)
@@ -38,6 +37,12 @@ class Check:
         self.compared += 1
         if actual != expected:
             self.fail(subject, f"is {actual}, expected {expected}")
+
+    def possible(self, subject: str, actual: object, expected: Set[Any]) -> None:
+        """Compares one thing of which several are right."""
+        self.compared += 1
+        if actual not in expected:
+            self.fail(subject, f"is {actual}, expected {' or '.join(sorted(map(str, expected)))}")
 
     def fail(self, subject: str, explanation: str) -> None:
         """Notes that the fact does not hold of one thing."""
@@ -68,6 +73,14 @@ class Verdict:
         }
 
 
+class InputModel(Protocol):
+    """What works out from the inputs of order_status what must follow."""
+
+    def add_statuses(self, records: Iterable[Mapping[str, Any]]) -> None: ...
+
+    def add_executions(self, records: Iterable[Mapping[str, Any]]) -> None: ...
+
+
 def verify(
     log: Log,
     codec: Codec,
@@ -75,24 +88,30 @@ def verify(
     *,
     positions: Mapping[str, Mapping[str, int]] | None = None,
     dashboard: Mapping[str, Mapping[str, int]] | None = None,
+    children: Mapping[str, Set[str]] | None = None,
+    also: Sequence[InputModel] = (),
 ) -> Verdict:
     """Reads inputs and outputs up to the committed ends of now and judges; the flows must have caught up.
 
     `positions` are the rows of that view by accountId|symbol, `dashboard` those of the other by symbol|venue, summed
-    over tumbling windows. Columns are named as in the views (`costBasis`, `tradedQuantity`). Views left out are not
-    judged.
+    over tumbling windows. Columns are named as in the views (`costBasis`, `tradedQuantity`). `children` are the keys of
+    the children by that of their parent. Views left out are not judged. Other models of the inputs, `also`, are told of
+    them in the same pass.
 
     `BrokenWorldError` if the log cannot be read.
     """
     truth, outputs = Truth(fees), Outputs()
+    models: list[InputModel] = [truth, *also]
     for records in read_topic(log, codec, "orders.status"):
-        truth.add_statuses(records)
         outputs.add_statuses(records)
+        for model in models:
+            model.add_statuses(records)
     for records in read_topic(log, codec, "orders.executions"):
-        truth.add_executions(records)
+        for model in models:
+            model.add_executions(records)
     for records in read_topic(log, codec, "orders.enrichment"):
         outputs.add_enriched(records)
-    return judge(truth.expected, outputs, positions=positions, dashboard=dashboard)
+    return judge(truth.expected, outputs, positions=positions, dashboard=dashboard, children=children)
 
 
 def judge(
@@ -101,6 +120,7 @@ def judge(
     *,
     positions: Mapping[str, Mapping[str, int]] | None = None,
     dashboard: Mapping[str, Mapping[str, int]] | None = None,
+    children: Mapping[str, Set[str]] | None = None,
 ) -> Verdict:
     """Compares; see `verify` for the views."""
     own = {key: order for key, order in expected.orders.items() if not order.is_parent}
@@ -116,7 +136,7 @@ def judge(
         _causes(expected, outputs),
         _changes(outputs),
         *_final_statuses(expected, outputs),
-        *_final_parents(parents, outputs),
+        *_final_parents(parents, outputs, children),
         *_final_enrichment(expected, outputs),
     ]
     if positions is not None:
@@ -129,47 +149,12 @@ def judge(
         "fills": sum(order.enriched for order in expected.orders.values()),
         "consolidated": sum(len(order.sequences) for order in outputs.consolidated.values()),
         "enriched": sum(len(order.sequences) for order in outputs.enriched.values()),
+        "parents": len(parents),
+        "children": sum(len(parent.children) for parent in parents.values()),
         "duplicate_inputs": expected.duplicates,
         "refused_inputs": expected.refused.total(),
     }
     return Verdict(checks, counts)
-
-
-def read_topic(log: Log, codec: Codec, topic: str) -> Iterator[list[dict[str, Any]]]:
-    """The readable records of a topic from its beginning to its committed end of now, in batches.
-
-    Values that cannot be decoded are left out: no logic sees them.
-    """
-    admin = log.admin()
-    try:
-        partitions = [TopicPartition(topic, number) for number in range(admin.topics().get(topic, 0))]
-        beginnings, ends = admin.beginnings(partitions), admin.ends(partitions)
-    finally:
-        admin.close()
-    reader = log.reader("verdict")
-    try:
-        for partition in partitions:
-            yield from _read_partition(reader, codec, partition, beginnings[partition], ends[partition])
-    finally:
-        reader.close()
-
-
-def _read_partition(
-    reader: Reader, codec: Codec, partition: TopicPartition, beginning: int, end: int
-) -> Iterator[list[dict[str, Any]]]:
-    if beginning >= end:
-        return
-    reader.assign({partition: beginning})
-    position = beginning
-    while position < end:
-        records = reader.read(READ_RECORDS, 0.2)
-        if records:
-            position = records[-1].offset() + 1
-            values = [record.value() for record in records if record.offset() < end]
-            yield decode_rows(codec, partition.topic, values)[0]
-        elif reader.at_end():
-            # A log may end in markers that are no records.
-            return
 
 
 def _orders_present(
@@ -235,23 +220,33 @@ def _final_statuses(expected: Expected, outputs: Outputs) -> list[Check]:
             continue
         status = last["status"]
         final = Final(status["code"], status["leavesQuantity"], last["order"]["quantity"])
-        checks["state"].compared += 1
-        if final not in order.finals:
-            possible = " or ".join(map(str, sorted(order.finals, key=str)))
-            checks["state"].fail(key, f"is {final}, expected {possible}")
+        checks["state"].possible(key, final, order.finals)
         checks["filled quantity"].equal(key, status["filledQuantity"], order.filled)
         checks["average price"].equal(key, status["avgPrice"], order.average_price)
     return list(checks.values())
 
 
-def _final_parents(parents: Mapping[str, Mapping[str, int | None]], outputs: Outputs) -> Iterator[Check]:
-    for name in ("filledQuantity", "avgPrice"):
-        check = Check(f"parent's {name}")
-        for key, expected in parents.items():
-            last = outputs.parents[key].last if key in outputs.parents else None
-            if last is not None:
-                check.equal(key, last["status"][name], expected[name])
-        yield check
+def _final_parents(
+    parents: Mapping[str, ExpectedParent], outputs: Outputs, children: Mapping[str, Set[str]] | None
+) -> list[Check]:
+    checks = {name: Check(f"parent's {name}") for name in ("state", "filledQuantity", "avgPrice")}
+    for key, expected in parents.items():
+        last = outputs.parents[key].last if key in outputs.parents else None
+        if last is None:
+            continue
+        status = last["status"]
+        if expected.finals:
+            final = Final(status["code"], status["leavesQuantity"], last["order"]["quantity"])
+            checks["state"].possible(key, final, expected.finals)
+        checks["filledQuantity"].equal(key, status["filledQuantity"], expected.filled)
+        checks["avgPrice"].equal(key, status["avgPrice"], expected.average_price)
+    if children is None:
+        return list(checks.values())
+    view = Check("children of a parent")
+    for key in parents.keys() | children.keys():
+        expected_keys = parents[key].children if key in parents else frozenset[str]()
+        view.equal(key, sorted(children.get(key, ())), sorted(expected_keys))
+    return [*checks.values(), view]
 
 
 def _final_enrichment(expected: Expected, outputs: Outputs) -> list[Check]:
@@ -280,7 +275,8 @@ def _by_symbol(rows: Mapping[str, Mapping[str, int]]) -> dict[str, Counter[str]]
         ends = [code.lower() for code in ENDS]
         for column in ("orders", "fills", "tradedQuantity", "tradedNotional", *ends):
             total[column] += row[column]
-        total["open"] += row["orders"] + row["reopened"] - sum(row[column] for column in ends)
+        over = sum(row[column] for column in ends) + row["done"]
+        total["open"] += row["orders"] + row["reopened"] - over
     return dict(sums)
 
 

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from config.topology import OperatorSpec
 from operators.model.orders.parents import FamilyChange, Parent, on_change
-from operators.registry import Build, Operator
+from operators.registry import Operator, scalar
 from operators.state.groups import GroupStores
 from operators.stream.kernel import StepOutcome
 from operators.stream.records import Columns
 from operators.stream.scalar import ScalarKernel
-from operators.stream.step import FOREVER, Context, Logic, Output, PureLogic, Result
+from operators.stream.step import FOREVER, Context, Logic, Output, Result
 
 
 class ParentsLogic:
@@ -58,28 +58,14 @@ class ParentsKernel(ScalarKernel):
         return super().process(inputs, now_ms=now_ms) if self._in_use else StepOutcome()
 
 
-def _build(given: Build) -> ParentsKernel:
-    logic: Logic[Parent] = ParentsLogic(given.retain_ms)
-    return ParentsKernel(
-        given.step_id,
-        PureLogic(logic) if given.check_purity else logic,
-        given.stores,
-        event_types=given.event_types,
-        streams=given.streams,
-        broadcast=given.broadcast,
-        stop_on_error=given.stop_on_error,
-        cache_rows=given.cache_rows,
-        clock_ahead_max_ms=given.clock_ahead_max_ms,
-    )
-
-
-OPERATOR: Final[Operator] = Operator(
+OPERATOR: Final[Operator] = scalar(
     OperatorSpec(
         name="roll_up_parents",
         keys=frozenset({"parent"}),
         inputs={"family": FamilyChange.__name__},
         outputs={"consolidated": "OrderStatusChanged"},
     ),
-    _build,
+    lambda given: ParentsLogic(given.retain_ms),
+    kernel=ParentsKernel,
     flush_each_epoch=False,
 )

@@ -17,7 +17,7 @@ LeavesQty (FIX 4.4 volume 4).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from operators.model.events import DayQuantities, EventType, ExecType, ExecutionReport, OrderIntent, OrdStatus
 from services.fix import words
@@ -114,58 +114,59 @@ def execution_type(fields: Fields) -> str:
     return kind
 
 
+class _Quantities(NamedTuple):
+    """The quantities of a report, where it leaves them out from what is known; and the price of its fill."""
+
+    last: int
+    last_price: int | None
+    cumulative: int
+    ordered: int
+    leaves: int
+
+
 def _report(fields: Fields, order: KnownOrder, envelope: Envelope) -> ExecutionReport:
     get = fields.get
     kind = execution_type(fields)
     status = coded(fields, "39", "OrdStatus", words.ORDER_STATUSES)
     occurred_at = occurred_micros(fields)
-    last_quantity = quantity_of(fields, "32") or 0
-    last_price = price_of(fields, "31")
-    if kind in _FILLS:
-        _check_fill(kind, last_quantity, last_price)
-    cumulative = quantity_of(fields, "14")
-    if cumulative is None:
-        cumulative = order.filled + (last_quantity if kind == ExecType.TRADE else 0)
-    ordered, leaves = _ordered_and_leaves(fields, order, status, cumulative)
-    liquidity = get("851")
-    restated, rejected, time_in_force = get("378"), get("103"), get("59")
+    quantities = _quantities(fields, order, kind, status)
+    liquidity, restated = get("851"), get("378")
+    rejected = get("103") if kind == ExecType.REJECTED else None
     trade_date = trade_date_days(fields, occurred_at)
-    return ExecutionReport(
+    return _told(
+        fields, order, envelope,
         event_type=EventType.EXECUTION_REPORTED.value,
         occurred_at=occurred_at,
-        key=order.key,
-        sequence=envelope.sequence,
-        source=envelope.source,
         cl_ord_id=get("11"),
-        orig_cl_ord_id=get("41"),
-        venue_order_id=get("37"),
         venue=_market(fields, order),
         trade_date=trade_date,
         exec_id=required(fields, "17", "ExecID"),
         exec_ref_id=get("19") if kind in _ABOUT_FILLS else None,
-        session=envelope.session,
         exec_type=kind,
         ord_status=status,
-        symbol=_symbol(fields, order),
-        side=_side(fields, order),
-        order_quantity=ordered,
+        order_quantity=quantities.ordered,
         price=_limit_price(fields),
-        time_in_force=words.word(words.TIMES_IN_FORCE, time_in_force) if time_in_force else None,
-        last_quantity=last_quantity,
-        last_price=last_price if kind in _ABOUT_FILLS else None,
+        time_in_force=_time_in_force(fields),
+        last_quantity=quantities.last,
+        last_price=quantities.last_price if kind in _ABOUT_FILLS else None,
         liquidity=words.LIQUIDITY.get(liquidity) if liquidity else None,
-        cum_quantity=cumulative,
-        leaves_quantity=leaves,
-        avg_price=price_of(fields, "6", round_off=True) if cumulative else None,
+        cum_quantity=quantities.cumulative,
+        leaves_quantity=quantities.leaves,
+        avg_price=price_of(fields, "6", round_off=True) if quantities.cumulative else None,
         day=_day(fields, trade_date),
-        text=get("58"),
         restatement_reason=words.word(words.RESTATEMENT_REASONS, restated) if restated else None,
-        reject_reason=words.word(words.ORDER_REJECT_REASONS, rejected)
-        if rejected and kind == ExecType.REJECTED
-        else None,
-        poss_resend=poss_resend(fields) or None,
-        correlation_id=envelope.correlation_id,
-    )
+        reject_reason=words.word(words.ORDER_REJECT_REASONS, rejected) if rejected else None,
+    )  # fmt: skip
+
+
+def _quantities(fields: Fields, order: KnownOrder, kind: str, status: str) -> _Quantities:
+    last, price = quantity_of(fields, "32") or 0, price_of(fields, "31")
+    if kind in _FILLS:
+        _check_fill(kind, last, price)
+    cumulative = quantity_of(fields, "14")
+    if cumulative is None:
+        cumulative = order.filled + (last if kind == ExecType.TRADE else 0)
+    return _Quantities(last, price, cumulative, *_ordered_and_leaves(fields, order, status, cumulative))
 
 
 def _check_fill(kind: str, last_quantity: int, last_price: int | None) -> None:
@@ -192,39 +193,45 @@ def _ordered_and_leaves(fields: Fields, order: KnownOrder, status: str, cumulati
 
 def _cancel_reject(fields: Fields, order: KnownOrder, envelope: Envelope) -> ExecutionReport:
     """An OrderCancelReject has no ExecID: it is named after the request that it answers."""
-    get = fields.get
     status = coded(fields, "39", "OrdStatus", words.ORDER_STATUSES)
     occurred_at = occurred_micros(fields)
     request = required(fields, "11", "ClOrdID")
-    ordered = order.quantity or 0
-    reason = get("102")
-    return ExecutionReport(
+    ordered, reason = order.quantity or 0, fields.get("102")
+    return _told(
+        fields, order, envelope,
         event_type=EventType.CANCEL_REJECTED.value,
         occurred_at=occurred_at,
-        key=order.key,
-        sequence=envelope.sequence,
-        source=envelope.source,
         cl_ord_id=request,
-        orig_cl_ord_id=get("41"),
-        venue_order_id=get("37"),
         venue=order.venue,
         trade_date=trade_date_days(fields, occurred_at),
         exec_id=f"reject-of-{request}",
-        session=envelope.session,
         exec_type=ExecType.CANCEL_REJECTED.value,
         ord_status=status,
-        symbol=_symbol(fields, order),
-        side=_side(fields, order),
         order_quantity=ordered,
         price=order.price,
         time_in_force=order.time_in_force,
         cum_quantity=order.filled,
         leaves_quantity=0 if status in _INACTIVE else max(0, ordered - order.filled),
         avg_price=order.average,
-        text=get("58"),
         reject_reason=words.word(words.CANCEL_REJECT_REASONS, reason) if reason else None,
+    )  # fmt: skip
+
+
+def _told(fields: Fields, order: KnownOrder, envelope: Envelope, **own: Any) -> ExecutionReport:
+    """A venue's message with what every one of them has, and what is its own."""
+    return ExecutionReport(
+        key=order.key,
+        sequence=envelope.sequence,
+        source=envelope.source,
+        orig_cl_ord_id=fields.get("41"),
+        venue_order_id=fields.get("37"),
+        session=envelope.session,
+        symbol=_symbol(fields, order),
+        side=_side(fields, order),
+        text=fields.get("58"),
         poss_resend=poss_resend(fields) or None,
         correlation_id=envelope.correlation_id,
+        **own,
     )
 
 
@@ -236,7 +243,7 @@ def _intent(fields: Fields, order: KnownOrder, envelope: Envelope) -> OrderInten
         if kind != "F":
             raise ValueError("OrderQty(38) is missing")
         ordered = order.quantity or 0
-    order_type, time_in_force = get("40"), get("59")
+    order_type = get("40")
     if order_type is None and kind == "D":
         raise ValueError("OrdType(40) is missing")
     original = get("41")
@@ -259,14 +266,17 @@ def _intent(fields: Fields, order: KnownOrder, envelope: Envelope) -> OrderInten
         order_type=words.word(words.ORDER_TYPES, order_type) if order_type else order.order_type or "UNKNOWN",
         limit_price=_limit_price(fields),
         stop_price=price_of(fields, "99"),
-        time_in_force=words.word(words.TIMES_IN_FORCE, time_in_force)
-        if time_in_force
-        else order.time_in_force or "DAY",
+        time_in_force=_time_in_force(fields) or order.time_in_force or "DAY",
         venue=get("100"),
         session=envelope.session,
         poss_resend=poss_resend(fields) or None,
         correlation_id=envelope.correlation_id,
     )
+
+
+def _time_in_force(fields: Fields) -> str | None:
+    code = fields.get("59")
+    return words.word(words.TIMES_IN_FORCE, code) if code else None
 
 
 def _market(fields: Fields, order: KnownOrder) -> str:

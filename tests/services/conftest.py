@@ -32,7 +32,10 @@ from services.truth_fees import FeeTable
 
 CONFIG = Path(__file__).parents[2] / "config"
 FEES = CONFIG / "fees" / "us_equities.yaml"
-TOPICS = ("orders.input", "risk.outcome", "orders.status", "orders.executions", "orders.enrichment")
+TOPICS = (
+    "orders.input", "risk.outcome", "orders.status", "orders.executions", "orders.enrichment", "orders.anomalies",
+    "orders.alerts",
+)  # fmt: skip
 
 Event = tuple[str, dict[str, Any]]
 _TOPICS_OF = {

@@ -21,8 +21,8 @@ from operators.model.risk.state import AccountRisk
 from services import simulated
 from services.day import SYMBOLS_FILE, Day, intents
 from services.engine import OrderEngine
-from services.life import opening_micros
 from services.records import encode_rows
+from services.sessions import opening_micros
 from services.truth import Outputs, Truth
 from services.truth_fees import FeeTable
 from services.venue import Venue
@@ -90,7 +90,8 @@ def test_the_day_is_exact_from_decisions_to_enrichment(
     outputs.add_enriched(row for topic, row in sent if topic == "orders.enrichment")
     verdict = judge(truth.expected, outputs)
     assert verdict.exact, verdict.as_json()["differences"]
-    assert verdict.counts["orders"] == DAY.orders
+    assert verdict.counts["orders"] == DAY.orders + verdict.counts["children"]
+    assert verdict.counts["parents"] > 0.02 * DAY.orders
     codes = Counter(final.code for order in truth.expected.orders.values() for final in order.finals)
     assert set(codes) == {"FILLED", "CANCELED", "EXPIRED", "REJECTED"}
 

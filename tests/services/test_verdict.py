@@ -17,8 +17,8 @@ from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusCh
 from operators.model.positions.positions import Position, on_enriched, position_key
 from operators.model.views.dashboard import Aggregate, add, dashboard_key
 from operators.model.views.milestones import Progress, advance
-from services.day import generate_events
-from services.truth import Outputs, Truth
+from services.day import Day, events_of, generate_events
+from services.truth import PARENT_SOURCE, Outputs, Truth
 from services.truth_fees import FeeTable
 from services.verdict import Verdict, judge, verify
 
@@ -57,8 +57,64 @@ def test_a_correct_flow_is_exact_in_any_interleaving_of_its_inputs(
     assert verdict.exact, verdict.as_json()
     assert verdict.counts["orders"] == 400
     assert verdict.counts["duplicate_inputs"] > 0
-    # Only histories have parents.
-    assert all(check.compared for check in verdict.checks if "parent" not in check.name)
+    assert all(check.compared for check in verdict.checks if "parent" not in check.name), "plain orders have none"
+
+
+FAMILIES = Day(orders=150, seed=2, share_worked=0.3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_parents_are_exact_in_any_interleaving(seed: int, order_status: OrderStatus, fee_table: FeeTable) -> None:
+    events = interleaved(events_of(FAMILIES), seed)
+    verdict = judged(events, order_status(events), fee_table, children=_families(events))
+    assert verdict.exact, verdict.as_json()["differences"]
+    compared = {check.name: check.compared for check in verdict.checks if "parent" in check.name}
+    assert set(compared.values()) == {verdict.counts["parents"]} != {0}
+    assert verdict.counts["children"] > verdict.counts["parents"]
+
+
+def test_parents_of_which_the_engine_says_nothing_are_exact_too(order_status: OrderStatus, fee_table: FeeTable) -> None:
+    events = [event for event in events_of(FAMILIES) if not event[1].get("order", {}).get("isParent")]
+    verdict = judged(events, order_status(events), fee_table)
+    assert verdict.exact, verdict.as_json()["differences"]
+    (state,) = [check for check in verdict.checks if check.name == "parent's state"]
+    assert state.compared > 30
+
+
+def _families(events: Iterable[Event]) -> dict[str, set[str]]:
+    families: dict[str, set[str]] = defaultdict(set)
+    for topic, record in events:
+        if topic == "orders.status" and record["order"]["parentId"]:
+            families[f"{account_of(record['key'])}|{record['order']['parentId']}"].add(record["key"])
+    return families
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "named"),
+    [
+        (("status", "code"), "SUSPENDED", "parent's state"),
+        (("status", "leavesQuantity"), 7, "parent's state"),
+        (("order", "quantity"), 1, "parent's state"),
+        (("status", "filledQuantity"), 1, "parent's filledQuantity"),
+        (("status", "avgPrice"), 1, "parent's avgPrice"),
+    ],
+)
+def test_an_error_in_a_parent_is_seen(
+    path: tuple[str, str], value: object, named: str, order_status: OrderStatus, fee_table: FeeTable
+) -> None:
+    events = list(events_of(FAMILIES))
+    outputs = copy.deepcopy(order_status(events))
+    last = next(r for t, r in reversed(outputs) if t == "orders.status" and r["source"] == PARENT_SOURCE)
+    last[path[0]][path[1]] = value
+    assert named in [check.name for check in judged(events, outputs, fee_table).checks if not check.holds]
+
+
+def test_a_child_that_the_view_does_not_know_is_seen(order_status: OrderStatus, fee_table: FeeTable) -> None:
+    events = list(events_of(FAMILIES))
+    families = _families(events)
+    next(iter(families.values())).pop()
+    verdict = judged(events, order_status(events), fee_table, children=families)
+    assert [check.name for check in verdict.checks if not check.holds] == ["children of a parent"]
 
 
 def _lost(outputs: list[Event]) -> None:
