@@ -21,19 +21,24 @@ LOOK_EVERY_S: Final = 0.005
 SHARE: Final = 0.1
 SLEEP_S_MIN: Final = 0.000_1
 SLEEP_S_MAX: Final = 0.002
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 STEP_S_MAX: Final = 0.000_5
-"""A step that took longer did some work: the wait begins anew."""
+"""A step that took more of the processor did some work: the wait begins anew."""
 
 
 class Pace:
     """What one process knows of its wait; belongs to the worker's thread."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], object] = time.sleep
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        worked: Callable[[], float] = time.thread_time,
+        sleep: Callable[[float], object] = time.sleep,
     ) -> None:
-        self._clock, self._sleep = clock, sleep
+        """`worked` tells the processor time of the worker's thread so far, in seconds."""
+        self._clock, self._worked, self._sleep = clock, worked, sleep
         self._wakes_at_s: float | None = None
-        self._idle_since_s = self._rested_at_s = 0.0
+        self._idle_since_s = self._worked_s = 0.0
         self._taken = False
 
     def lane_waits(self, wakes_at_s: float) -> None:
@@ -46,12 +51,12 @@ class Pace:
 
     def rest(self) -> None:
         """Sleeps if the lane's time has come and nothing was done since the last rest."""
-        now_s = self._clock()
-        if self._wakes_at_s is None or now_s < self._wakes_at_s or now_s - self._rested_at_s > STEP_S_MAX:
+        now_s, worked_s = self._clock(), self._worked()
+        step_s, self._worked_s = worked_s - self._worked_s, worked_s
+        if self._wakes_at_s is None or now_s < self._wakes_at_s or step_s > STEP_S_MAX:
             self._idle_since_s = now_s
         else:
             self._sleep(min(SLEEP_S_MAX, max(SLEEP_S_MIN, SHARE * (now_s - self._idle_since_s))))
-        self._rested_at_s = self._clock()
 
     def rests_in_s(self) -> float:
         """How long until the next rest: none within a wait, else the time after which it looks for one."""
@@ -79,7 +84,9 @@ class Rest(StatefulBatchLogic[None, None, None]):
         return [], self.RETAIN
 
     def notify_at(self) -> datetime | None:
-        return datetime.now(UTC) + timedelta(seconds=self._pace.rests_in_s())
+        wait_s = self._pace.rests_in_s()
+        # Bytewax took the time before the rest, so that now would be as much later as the rest was long.
+        return datetime.now(UTC) + timedelta(seconds=wait_s) if wait_s else LONG_AGO
 
     def snapshot(self) -> None:
         return None

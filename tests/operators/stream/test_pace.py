@@ -13,9 +13,9 @@ class World:
     """A pace with a clock that moves when it sleeps."""
 
     def __init__(self) -> None:
-        self.now_s = 100.0
+        self.now_s, self.worked_s = 100.0, 10.0
         self.slept: list[float] = []
-        self.pace = Pace(lambda: self.now_s, self.sleep)
+        self.pace = Pace(lambda: self.now_s, lambda: self.worked_s, self.sleep)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -26,6 +26,7 @@ class World:
         before = len(self.slept)
         for _ in range(count):
             self.now_s += STEP_S
+            self.worked_s += STEP_S
             self.pace.rest()
         return self.slept[before:]
 
@@ -61,6 +62,8 @@ def test_a_step_that_did_some_work_is_no_part_of_the_wait(world: World) -> None:
     world.pace.lane_waits(world.now_s)
     assert len(world.steps(500)) == 499
     world.now_s += 2 * STEP_S_MAX
+    assert world.steps(1) == [SLEEP_S_MAX], "another process may have had the processor"
+    world.worked_s += 2 * STEP_S_MAX
     assert world.steps(2) == [SLEEP_S_MIN]
 
 
@@ -68,6 +71,17 @@ def test_a_wait_is_looked_for_now_and_then_and_rested_in_at_once(world: World) -
     assert world.pace.rests_in_s() == LOOK_EVERY_S
     world.pace.lane_waits(world.now_s)
     assert world.pace.rests_in_s() == 0.0
+
+
+def test_within_a_wait_it_is_always_time_to_rest_again(world: World) -> None:
+    rest = Rest(world.pace)
+    later = rest.notify_at()
+    world.pace.lane_waits(world.now_s)
+    assert rest.on_notify() == ([], Rest.RETAIN)
+    due = rest.notify_at()
+    assert due is not None
+    assert later is not None
+    assert due < later
 
 
 def test_one_key_of_a_process_rests_and_the_others_are_let_go_of(world: World) -> None:
