@@ -80,6 +80,7 @@ class KafkaAdmin:
     def __init__(self, connection: AdminConnection, waits: Waits, *, deadline_s: float) -> None:
         self._connection, self._waits = connection, waits
         self._client, self._deadline_s = connection.options, deadline_s
+        connection.client()  # options that the client refuses are told now
 
     @property
     def _admin(self) -> AdminClient:
