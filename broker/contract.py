@@ -175,7 +175,7 @@ class Admin(Protocol):
 
 
 class Log(Protocol):
-    """A log to connect to. Making one does no I/O; each method opens a connection of its own."""
+    """A log to connect to. Making one does no I/O; each method opens a connection of its own, but admins share one."""
 
     @property
     def record_bytes_max(self) -> int:

@@ -12,7 +12,7 @@ from confluent_kafka import Consumer, KafkaError, Message
 from confluent_kafka import TopicPartition as Position
 
 from broker.contract import TopicPartition
-from broker.kafka_admin import KafkaAdmin
+from broker.kafka_admin import AdminConnection, KafkaAdmin
 from broker.kafka_client import LOGGER, TopicLookup, make_client
 from broker.kafka_errors import is_transient
 from broker.kafka_sender import KafkaProducer
@@ -37,9 +37,11 @@ class KafkaLog:
     options: Mapping[str, str] = field(default_factory=dict)
     deadline_s: float = _DEADLINE_S_DEFAULT
     _waits: Waits = field(init=False, repr=False, compare=False)
+    _admin: AdminConnection = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_waits", Waits(self.bootstrap_servers))
+        object.__setattr__(self, "_admin", AdminConnection(self._client("admin")))
 
     @property
     def record_bytes_max(self) -> int:
@@ -58,7 +60,7 @@ class KafkaLog:
         )
 
     def admin(self) -> KafkaAdmin:
-        return KafkaAdmin(self._client("admin"), self._waits, deadline_s=self.deadline_s)
+        return KafkaAdmin(self._admin, self._waits, deadline_s=self.deadline_s)
 
     def _client(self, client_id: str) -> dict[str, object]:
         defaults = {"client.id": client_id, "socket.nagle.disable": True}

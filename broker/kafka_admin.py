@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
+from threading import Lock
 from typing import Any, TypeVar
 
 from confluent_kafka import (
@@ -36,13 +37,54 @@ _NO_LEADERS = KafkaError._NOENT
 """What the client says when no partition that it is asked about has a leader now, as after a broker's restart."""
 
 
+class AdminConnection:
+    """The admin client of a log, made when it is first needed and shared by all of the process that ask something.
+
+    A client that was just made and is asked for offsets tries to learn their leaders before it is connected to any
+    broker, and tries again when a timer of its own rings: some in a hundred took one second or three. Listing topics
+    waits for the connection as it should, so that goes first. Belongs to all threads.
+    """
+
+    def __init__(self, options: Mapping[str, object]) -> None:
+        """`options` are those of librdkafka."""
+        self.options = options
+        self._lock = Lock()
+        self._client: AdminClient | None = None
+        self._connected: AdminClient | None = None
+
+    def client(self) -> AdminClient:
+        """The client, whether it has a connection or not."""
+        with self._lock:
+            if self._client is None:
+                self._client = make_client(AdminClient, self.options)
+            return self._client
+
+    def connected_client(self, timeout_s: float) -> AdminClient:
+        """The client, once it has found the brokers. Raises `KafkaException` if it does not in time."""
+        client = self.client()
+        if client is not self._connected:
+            client.list_topics(timeout=timeout_s)
+            self._connected = client
+        return client
+
+    def renew(self, stale: AdminClient) -> None:
+        """Has the next caller get a new client instead of this one."""
+        with self._lock:
+            if self._client is stale:
+                self._client = None
+
+
 class KafkaAdmin:
     """An admin client; where the admin API has no stable answer, a consumer asks."""
 
-    def __init__(self, client: Mapping[str, object], waits: Waits, *, deadline_s: float) -> None:
-        self._client, self._waits = client, waits
-        self._deadline_s = deadline_s
-        self._admin = make_client(AdminClient, client)
+    def __init__(self, connection: AdminConnection, waits: Waits, *, deadline_s: float) -> None:
+        self._connection, self._waits = connection, waits
+        self._client, self._deadline_s = connection.options, deadline_s
+        connection.client()  # options that the client refuses are told now
+
+    @property
+    def _admin(self) -> AdminClient:
+        return self._connection.client()
 
     def create_topics(self, topics: Sequence[TopicSpec]) -> list[str]:
         """Creates those that do not exist, and waits until the cluster shows leaders for all of their partitions."""
@@ -86,7 +128,12 @@ class KafkaAdmin:
         if not partitions:
             return {}
         # With read_committed the client asks for stable offsets, and asks again while a transaction is open on them.
-        options = {**self._client, "group.id": group, "isolation.level": "read_committed", "enable.auto.commit": False}
+        options = {
+            **self._client,
+            "group.id": group,
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+        }
         positions = [Position(*partition) for partition in partitions]
         with closing(make_client(Consumer, options)) as consumer:
 
@@ -140,7 +187,7 @@ class KafkaAdmin:
         self._patiently(ask, f"group {group} cannot be deleted")
 
     def close(self) -> None:
-        """Nothing to let go of: the client ends with this object."""
+        """Nothing to let go of: the connection is that of the log."""
 
     def _offsets(self, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
         if not partitions:
@@ -148,7 +195,8 @@ class KafkaAdmin:
         request = {Position(*partition): spec for partition in partitions}
 
         def ask() -> dict[TopicPartition, int]:
-            futures = self._admin.list_offsets(
+            client = self._connection.connected_client(self._deadline_s)
+            futures = client.list_offsets(
                 request, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._deadline_s
             )
             try:
@@ -159,7 +207,7 @@ class KafkaAdmin:
             except KafkaException as error:
                 if error.args[0].code() in _LEADERS_CHANGED:
                     # This client would ask by the leaders it knew for minutes, until its metadata is refreshed.
-                    self._admin = make_client(AdminClient, self._client)
+                    self._connection.renew(client)
                 raise
 
         return self._patiently(ask, f"offsets of {', '.join(sorted({tp.topic for tp in partitions}))} cannot be read")

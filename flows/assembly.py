@@ -32,6 +32,7 @@ from operators.stream.decode import Decoder
 from operators.stream.kernel import Kernel
 from operators.stream.keys import RECORD_KEY
 from operators.stream.lane import Lane, LaneOptions, LaneState
+from operators.stream.pace import Pace
 from operators.stream.pipeline import TICK_MS, Observer, Pipeline, Plan
 from operators.stream.records import DeadLetter
 from operators.stream.scalar import StreamSpec
@@ -106,6 +107,7 @@ class Assembly:
         self._sources = source_decoders(flow.topology)
         self._stack = ExitStack()
         self.lane_state = LaneState()
+        self.pace = Pace() if count > 1 else None
         self.plan: Plan
         self.pipeline: Pipeline
 
@@ -290,6 +292,7 @@ class Assembly:
             before_read=self._tables.poll,
             clock=clock,
             watch=self._stall_watch(mine) if watched else None,
+            pace=self.pace,
         )
 
     def _stall_watch(self, partitions: Sequence[TopicPartition]) -> StallWatch | None:

@@ -9,19 +9,20 @@ from bytewax.dataflow import Dataflow
 
 from operators.stream.exchange import Route
 from operators.stream.lane import LaneSource
+from operators.stream.pace import Pace, Rest, rest_keys
 from operators.stream.pipeline import Pipeline, Plan, Work
 from operators.stream.records import Item, Outcome, Part
 from sinks.committer import PART, CommitterSink
 
 
-def dataflow(plan: Plan, pipeline: Pipeline, source: LaneSource, sink: CommitterSink, *, distributed: bool) -> Dataflow:
-    """The flow as Bytewax runs it: alone, a single kernel between lane and committer; distributed, with exchanges.
+def dataflow(plan: Plan, pipeline: Pipeline, source: LaneSource, sink: CommitterSink, *, pace: Pace | None) -> Dataflow:
+    """The flow as Bytewax runs it: alone, a single kernel between lane and committer; with a pace, distributed.
 
     Every branch ends in the committer: the outcome of each segment, and the works that the next exchange takes on.
     """
     flow = Dataflow(plan.flow)
     items = op.input("lane", flow, source)
-    if not distributed:
+    if pace is None:
         outcomes = op.flat_map_batch("process", items, pipeline.run)
         op.output("commit", op.map("to_committer", outcomes, _to_committer), sink)
         return flow
@@ -37,6 +38,7 @@ def dataflow(plan: Plan, pipeline: Pipeline, source: LaneSource, sink: Committer
         feeding = [works[earlier] for earlier in feeders(plan, index)]
         works.append(_exchange(index, op.merge(f"feeders_{index}", *feeding), pipeline))
     done = [op.map(f"outcome_{index}", each, _outcome) for index, each in enumerate(works)]
+    done.append(_rests(items, pace))
     op.output("commit", op.map("to_committer", op.merge("outcomes", *done), _to_committer), sink)
     return flow
 
@@ -63,6 +65,18 @@ def _exchange(index: int, works: Any, pipeline: Pipeline) -> Any:
 
     routed = op.stateful_batch(f"route_{index}", op.flat_map(f"rekey_{index}", works, split), Route)
     return op.flat_map_batch(f"segment_{index}", routed, run)
+
+
+def _rests(items: Any, pace: Pace) -> Any:
+    """The operator in which workers rest, as a stream of no outcomes."""
+    unsent = rest_keys()
+
+    def keys(_: Item) -> list[tuple[str, None]]:
+        keys, unsent[:] = list(unsent), []
+        return keys
+
+    rests = op.stateful_batch("rest", op.flat_map("rest_keys", items, keys), lambda _: Rest(pace))
+    return op.flat_map("rested", rests, lambda _: [])
 
 
 def _outcome(work: Work) -> Outcome:

@@ -19,6 +19,7 @@ from config.errors import PeerGoneError
 from flows.assembly import Assembly, Flow, Observers
 from flows.dataflow import dataflow
 from flows.failure import FirstError, root_of
+from flows.peers import wait_until_listening
 from operators.stream.lane import Lane, LaneSource, LaneState
 from sinks.committer import CommitterSink
 
@@ -63,7 +64,8 @@ def _run(assembly: Assembly, index: int, addresses: Sequence[str], first: FirstE
     committer = assembly.committer()
     sink = CommitterSink(first.watch(committer, "write_batch", "snapshot") if committer is not None else None)
     first.watch(assembly.pipeline, "run", "read", "run_segment", "parts", "gather")
-    graph = dataflow(assembly.plan, assembly.pipeline, source, sink, distributed=len(addresses) > 1)
+    wait_until_listening(addresses[:index])
+    graph = dataflow(assembly.plan, assembly.pipeline, source, sink, pace=assembly.pace)
     try:
         # Called `testing` by Bytewax, but it is the entry point that takes an epoch interval and addresses as values.
         cluster_main(

@@ -23,6 +23,7 @@ from config.settings import load_settings
 from flows.assembly import Assembly
 from flows.connect import open_flow
 from flows.dataflow import dataflow
+from flows.peers import wait_until_listening
 from flows.process import stopped_by_signals
 from operators.stream.lane import LaneSource
 from sinks.committer import CommitterSink
@@ -46,10 +47,9 @@ def flow_for_runner(name: str, attribute: str, module: str) -> Dataflow:
         signals = ExitStack()
         signals.enter_context(stopped_by_signals(assembly.lane_state))
         atexit.register(signals.close)
+    wait_until_listening(addresses[:index])
     source = LaneSource(index, lambda: assembly.lane(clock=time.time))
-    return dataflow(
-        assembly.plan, assembly.pipeline, source, CommitterSink(assembly.committer()), distributed=len(addresses) > 1
-    )
+    return dataflow(assembly.plan, assembly.pipeline, source, CommitterSink(assembly.committer()), pace=assembly.pace)
 
 
 def _runner_arguments() -> dict[str, Any]:

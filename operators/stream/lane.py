@@ -18,6 +18,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from broker.contract import Record, TopicPartition
 from config.crash_points import CrashPoint, reach
+from operators.stream.pace import Pace
 from operators.stream.records import Item, Read
 from operators.stream.stall import StallWatch
 from operators.stream.together import Run, TogetherReader
@@ -65,10 +66,12 @@ class Lane(StatefulSourcePartition[Item, None]):
         before_read: Callable[[], bool],
         clock: Callable[[], float],
         watch: StallWatch | None = None,
+        pace: Pace | None = None,
     ) -> None:
+        """`pace` is that of a process that is not alone: it sleeps while others work, so the lane need not."""
         self._reader, self._sources, self._options, self._state = reader, sources, options, state
         self._position, self._ends, self._before_read, self._clock = dict(cut), ends, before_read, clock
-        self._watch, self._took_all = watch, False
+        self._watch, self._took_all, self._pace = watch, False, pace
         self._epoch, self._had_data, self._owes_tick = 0, False, False
         self._empty_reads, self._ticked_at_s = 0, 0.0
         self._awake_at: datetime | None = None
@@ -78,6 +81,8 @@ class Lane(StatefulSourcePartition[Item, None]):
         state.ready = True
 
     def next_batch(self) -> list[Item]:
+        if self._pace is not None:
+            self._pace.lane_was_called()
         self._before_read()
         if self._watch is not None and self._took_all:
             self._watch.look(self._position, self._reader.fetched())
@@ -108,15 +113,16 @@ class Lane(StatefulSourcePartition[Item, None]):
     def _wait_s(self, *, full: bool) -> float:
         """How long not to be called again.
 
-        With more to read, most of the time that the last epochs took: Bytewax calls a lane whose time has come without
-        pause while other processes still work on the epoch, and that takes the processor from them. A lane that was
-        called right when it woke may have slept too long, and sleeps less the next time; one epoch that took much
-        longer than the one before does not count.
+        Alone and with more to read, most of the time that the last epochs took: Bytewax calls a lane whose time has
+        come without pause. A lane that was called right when it woke may have slept too long, and sleeps less the next
+        time; one epoch that took much longer than the one before does not count.
         """
         now_s = time.monotonic()
         cycle_s, late_s, self._called_at_s = now_s - self._called_at_s, now_s - self._wakes_at_s, now_s
         shorter_s, self._cycle_s = min(cycle_s, self._cycle_s), cycle_s
-        if full:
+        if full and self._pace is not None:
+            wait_s = 0.0
+        elif full:
             overslept = late_s < OVERSLEPT_S
             self._sleep_s = self._sleep_s * CYCLE_BACK_OFF if overslept else min(CYCLE_S_MAX, CYCLE_SHARE * shorter_s)
             wait_s = self._sleep_s
@@ -155,6 +161,8 @@ class Lane(StatefulSourcePartition[Item, None]):
         self._owes_tick = self._owes_tick or self._had_data
         self._had_data = False
         self._epoch += 1
+        if self._pace is not None:
+            self._pace.lane_waits(self._wakes_at_s)
 
     def close(self) -> None:
         self._reader.close()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
-from broker.kafka_admin import KafkaAdmin
+from broker.kafka_admin import AdminConnection, KafkaAdmin
 from broker.kafka_waits import Waits
 from config.errors import BrokerUnavailableError
 
 
 def admin(deadline_s: float) -> KafkaAdmin:
-    return KafkaAdmin({"bootstrap.servers": "127.0.0.1:9"}, Waits("127.0.0.1:9"), deadline_s=deadline_s)
+    return KafkaAdmin(
+        AdminConnection({"bootstrap.servers": "127.0.0.1:9"}), Waits("127.0.0.1:9"), deadline_s=deadline_s
+    )
 
 
 def failing(code: int, times: int, asked: list[int]):
@@ -41,3 +43,20 @@ def test_a_refusal_is_told_at_once() -> None:
 def test_leaders_that_never_come_are_an_error_at_the_deadline() -> None:
     with pytest.raises(BrokerUnavailableError, match="offsets cannot be read"):
         admin(0.0)._patiently(failing(KafkaError._NOENT, 10**9, []), "offsets cannot be read")
+
+
+def test_all_who_ask_share_one_client_until_it_is_renewed() -> None:
+    connection = AdminConnection({"bootstrap.servers": "127.0.0.1:9"})
+    first = connection.client()
+    assert connection.client() is first
+    connection.renew(first)
+    second = connection.client()
+    assert second is not first
+    connection.renew(first)
+    assert connection.client() is second
+
+
+def test_offsets_are_asked_for_over_a_connection_only() -> None:
+    with pytest.raises(KafkaException) as told:
+        AdminConnection({"bootstrap.servers": "127.0.0.1:9"}).connected_client(0.1)
+    assert told.value.args[0].code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT)

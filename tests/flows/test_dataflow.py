@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import bytewax.operators as op
@@ -26,10 +28,13 @@ from flows.catalog import EVENT_TYPES, OPERATORS, SCHEMA_FOLDER
 from flows.compile import plan
 from flows.dataflow import dataflow
 from flows.process import run_process
+from flows.supervisor import free_addresses
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
 from operators.registry import scalar
 from operators.stream.lane import LaneSource
+from operators.stream.pace import Pace
+from operators.stream.pipeline import Pipeline
 from operators.stream.step import Result
 from sinks.committer import CommitterSink
 
@@ -78,7 +83,9 @@ def test_every_branch_of_every_flow_that_ships_is_consumed(name: str, distribute
     compiled = plan(load_topology(name), OPERATORS, PARTITIONS)
     pipeline: Any = type("Idle", (), {"run": None})()
     made, taken = ports(
-        dataflow(compiled, pipeline, LaneSource(0, lambda: None), CommitterSink(None), distributed=distributed)  # type: ignore[arg-type,return-value]
+        dataflow(
+            compiled, pipeline, LaneSource(0, lambda: None), CommitterSink(None), pace=Pace() if distributed else None
+        )  # type: ignore[arg-type,return-value]
     )
     assert made
     assert made == taken
@@ -167,7 +174,7 @@ def run_with_exchanges(flow: Flow) -> None:
     with Assembly(flow, until_end=True) as assembly:
         source = LaneSource(0, lambda: assembly.lane(clock=time.time))
         sink = CommitterSink(assembly.committer())
-        graph = dataflow(assembly.plan, assembly.pipeline, source, sink, distributed=True)
+        graph = dataflow(assembly.plan, assembly.pipeline, source, sink, pace=Pace())
         cluster_main(graph, [], 0, epoch_interval=timedelta(milliseconds=10), worker_count_per_proc=1)
 
 
@@ -188,6 +195,45 @@ def test_exchanges_change_nothing_about_outputs_states_and_dead_letters(
         b"A0": {"totals": 14, "executions": 14}, b"A1": {"totals": 13, "executions": 13},
         b"A2": {"totals": 13, "executions": 13},
     }  # fmt: skip
+
+
+def test_a_worker_rests_while_its_lane_waits_for_another_ones_epoch(three: Any, execution: Any, tmp_path: Path) -> None:
+    site, rests = Site(tmp_path / "site", *three, execution), list[float]()
+    addresses = free_addresses(2)
+    ended = Event()
+
+    def run(index: int) -> None:
+        with Assembly(site.flow, index=index, count=2, until_end=True) as assembly:
+            if index == 0:
+                assembly.pace = Pace(sleep=lambda seconds: rests.append(seconds) or time.sleep(seconds))
+            else:
+                slow(assembly.pipeline)
+            source = LaneSource(index, lambda: assembly.lane(clock=time.time))
+            sink = CommitterSink(assembly.committer())
+            graph = dataflow(assembly.plan, assembly.pipeline, source, sink, pace=assembly.pace)
+            interval = timedelta(milliseconds=10)
+            cluster_main(graph, addresses, index, epoch_interval=interval, worker_count_per_proc=1)
+
+    def slow(pipeline: Pipeline) -> None:
+        """Has the process keep its epochs open until the other one was seen to rest."""
+        read = pipeline.read
+
+        def slowly(items: Any) -> Any:
+            while not rests and not ended.wait(0.01):
+                pass
+            return read(items)
+
+        pipeline.read = slowly  # type: ignore[method-assign]
+
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(run, index) for index in range(2)]
+        done, _ = wait(runs, timeout=30.0)
+        ended.set()
+    assert len(done) == 2
+    for each in runs:
+        each.result()
+    assert rests
+    assert len(site.records("orders.enrichment")) == 41
 
 
 def test_a_second_run_finds_nothing_to_do(three: Any, execution: Any, tmp_path: Path) -> None:
