@@ -31,13 +31,13 @@ class OldExecutions:
         """Takes in a whole chunk."""
         assert len(entries) == CHUNK, "chunks are full, so that the place of an entry tells its chunk"
         self._written[_chunk_name(self._count)] = b"".join(entries)
-        self._written |= self._index.add([hash_of(entry) & _HASH for entry in entries])
+        self._index.add([hash_of(entry) & _HASH for entry in entries])
         self._count += 1
 
     def take(self) -> dict[bytes, bytes]:
         """What was written since the last call, by name."""
         written, self._written = self._written, {}
-        return written
+        return written | self._index.take()
 
     def suspected(self, hashes: Sequence[int]) -> list[bool]:
         """Whether executions of the same hash are among them: most probably of the same identity."""
