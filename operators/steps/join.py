@@ -20,8 +20,9 @@ from config.topology import OperatorSpec
 from operators.model.orders.fold import fold_executions, fold_statuses
 from operators.model.orders.folded import Folded
 from operators.model.orders.layout import Column
+from operators.model.orders.old_executions import names_beside
 from operators.model.orders.parents import FamilyChange
-from operators.model.orders.schemas import ANOMALY, FAMILY
+from operators.model.orders.schemas import ANOMALY
 from operators.model.orders.state import Context
 from operators.model.orders.table import OrderTable, chunk_count
 from operators.registry import Build, Operator
@@ -37,7 +38,7 @@ from operators.stream.records import Changes, Columns, DeadLetter, Ints
 EXPIRE_LIMIT: Final = 2_000
 """Closed orders forgotten at most per key group and call: forgetting must not hold up what is new."""
 EVICT_SHARE: Final = 8
-_CHUNK: Final = b"\x00chunk"
+_BESIDE: Final = b"\x00"
 _NEVER: Final = NEVER.to_bytes(8, "big")
 _DAY_MS: Final = 86_400_000
 
@@ -67,7 +68,7 @@ class JoinKernel:
         self._step_id, self._stores, self._context = step_id, stores, context
         self._stop_on_error, self._cache_rows = stop_on_error, cache_rows
         self._event_time = EventTime(stores, clock_ahead_max_ms)
-        self._table = OrderTable(self._load_chunks)
+        self._table = OrderTable(self._load_beside)
         self._groups = np.zeros(1024, np.int64)
         self._calls = 0
 
@@ -153,33 +154,33 @@ class JoinKernel:
         if row >= len(self._groups):
             self._groups = np.concatenate([self._groups, np.zeros(max(len(self._groups), row), np.int64)])
 
-    def _load_chunks(self, key: bytes, numbers: Sequence[int]) -> list[bytes]:
-        names = [_chunk_key(key, number) for number in numbers]
-        found = self._stores.get_many(int(self._groups[self._table.index[key]]), names)
-        return [found[name][HEADER_BYTES:] for name in names]
+    def _load_beside(self, key: bytes, names: Sequence[bytes]) -> list[bytes]:
+        keys = [key + _BESIDE + name for name in names]
+        found = self._stores.get_many(int(self._groups[self._table.index[key]]), keys)
+        return [found[beside][HEADER_BYTES:] for beside in keys]
 
     def _deliver(self, folded: Folded, columns: Columns, outcome: StepOutcome, changes: _Changes) -> None:
         for stream, batch, positions in (
             ("consolidated", folded.consolidated, folded.consolidated_from),
             ("enriched", folded.enriched, folded.enriched_from),
+            ("family", folded.family, folded.family_from),
         ):
             if batch.num_rows:
                 keys = batch.column("key").cast(pa.binary())
                 outcome.streams.setdefault(stream, []).append(StreamBatch(batch, keys, columns.origin, positions))
-        for stream, told, schema in (("anomalies", folded.anomalies, ANOMALY), ("family", folded.family, FAMILY)):
-            if told:
-                records = [msgspec.to_builtins(record) for _, record in told]
-                batch = pa.RecordBatch.from_pylist(records, schema=schema)
-                positions = np.array([position for position, _ in told], np.int64)
-                keys = batch.column("key").cast(pa.binary())
-                outcome.streams.setdefault(stream, []).append(StreamBatch(batch, keys, columns.origin, positions))
+        if folded.anomalies:
+            records = [msgspec.to_builtins(anomaly) for _, anomaly in folded.anomalies]
+            batch = pa.RecordBatch.from_pylist(records, schema=ANOMALY)
+            positions = np.array([position for position, _ in folded.anomalies], np.int64)
+            keys = batch.column("key").cast(pa.binary())
+            outcome.streams.setdefault("anomalies", []).append(StreamBatch(batch, keys, columns.origin, positions))
         for _, anomaly in folded.anomalies:
             outcome.anomalies[anomaly.kind] = outcome.anomalies.get(anomaly.kind, 0) + 1
         for position, error in folded.rejected:
             outcome.dead_letters.append(self._dead_letter(columns, position, error))
-        for chunk in folded.chunks:
-            group = int(self._groups[self._table.index[chunk.key]])
-            name, value = _chunk_key(chunk.key, chunk.number), header() + chunk.value
+        for beside in folded.beside:
+            group = int(self._groups[self._table.index[beside.key]])
+            name, value = beside.key + _BESIDE + beside.name, header() + beside.value
             self._stores.put_many(group, [name], [value])
             changes.of(group).append(name, value)
 
@@ -216,7 +217,7 @@ class JoinKernel:
                 # Later events may have put it off since the index was written.
                 if int.from_bytes(value[:8], "big") <= until_ms:
                     gone.append(key)
-                    gone += [_chunk_key(key, number) for number in range(chunk_count(value[HEADER_BYTES:]))]
+                    gone += [key + _BESIDE + name for name in names_beside(chunk_count(value[HEADER_BYTES:]))]
             self._table.drop([self._table.index[key] for key in gone if key in self._table.index])
             self._stores.put_many(group, gone, [None] * len(gone))
             changes.of(group).extend(gone, [None] * len(gone))
@@ -260,10 +261,6 @@ class _Changes:
 
     def take(self) -> list[Changes]:
         return [Changes(self._changelog, group, p.keys, p.values) for group, p in self._pending.items() if p.keys]
-
-
-def _chunk_key(key: bytes, number: int) -> bytes:
-    return key + _CHUNK + number.to_bytes(4, "big")
 
 
 # In the order of the turns' roles.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
+from config.settings import Settings
 from flows.tester import FlowTester
 from operators.model.events import EventType, ExecutionReport, OrderStatusChanged, OrderSummary, StatusDetail
 
@@ -158,3 +160,56 @@ def test_a_parent_is_rolled_up_from_children_on_other_partitions_through_crashes
         assert not [e for e in flow.read("orders.status") if e.key == "ACC1|P1" and e.source == "status-aggregator"]
         assert {e.key for e in flow.read("orders.enrichment")} == {"ACC1|C0", "ACC1|C1"}
         assert flow.dead_letters() == []
+
+
+def child_fill(number: int, day: int) -> ExecutionReport:
+    report = fill(f"E{number}", 1, 10_000_000, number, number)
+    return msgspec.structs.replace(
+        report, key="ACC1|C1", trade_date=TRADE_DATE + day, order_quantity=10_000, leaves_quantity=10_000 - number,
+        time_in_force="GOOD_TILL_CANCEL",
+    )  # fmt: skip
+
+
+def test_a_child_of_several_days_with_hundreds_of_fills_is_whole_through_eviction_and_crashes() -> None:
+    """Every fill of it is known though its row leaves the cache between calls, and stores are lost."""
+    settings = Settings()
+    settings = replace(settings, state=replace(settings.state, cache_rows=1))
+    fills = [child_fill(number, day=number // 300) for number in range(1, 701)]
+    with FlowTester("order_status", settings=settings) as flow:
+        flow.send("orders.status", child("C1", 10_000))
+        for start in range(0, 700, 100):
+            flow.send("orders.executions", *fills[start : start + 100])
+            flow.process_uncommitted()
+            flow.crash()
+            flow.run()
+            flow.send("orders.status", status("NEW", 1 + start))  # its row takes the place of the child's
+            flow.run()
+            flow.crash(lose_state=start % 200 == 0)
+        flow.send("orders.executions", *fills[::50])
+        flow.run()
+        events = flow.read("orders.status")
+        child_events = [e for e in events if e.key == "ACC1|C1" and e.source == "status-aggregator"]
+        assert [e.status.filled_quantity for e in child_events] == list(range(701))
+        assert {e.order.parent_id for e in child_events} == {"P1"}
+        days = [e.status.day and (e.status.day.trade_date, e.status.day.filled_quantity) for e in child_events]
+        assert days[:300] == [None] * 300
+        assert days[300:] == [(TRADE_DATE + n // 300, n % 300 + 1) for n in range(300, 701)]
+        assert [e.kind for e in flow.read("orders.anomalies") if e.key == "ACC1|C1"] == ["DUPLICATE"] * 14
+        parent = [e for e in events if e.source == "parent-aggregator"]
+        assert (len(parent), parent[-1].status.filled_quantity, parent[-1].status.leaves_quantity) == (701, 700, 9_300)
+
+
+def test_all_that_lies_beside_an_order_is_forgotten_with_it() -> None:
+    later = msgspec.structs.replace(child("C2", 100), occurred_at=AT + 8 * 86_400_000_000)
+    with FlowTester("order_status", partitions=1) as flow:
+        flow.send("orders.executions", *(child_fill(number, day=0) for number in range(1, 601)))
+        flow.run()
+        beside = [key for key in flow.changelog("join") if key.startswith(b"ACC1|C1\0")]
+        assert {key[8:13] for key in beside} == {b"chunk", b"index"}
+        flow.send("orders.status", child("C1", 10_000, status=StatusDetail(code="CANCELED", filled_quantity=600)))
+        flow.run()
+        flow.crash()  # what is due is looked for in the stores, which a start brings up to the log
+        flow.advance_wall_clock(8 * 86_400)
+        flow.send("orders.status", later)
+        flow.run()
+        assert [key for key in flow.changelog("join") if key.startswith(b"ACC1")] == [b"ACC1|C2"]

@@ -22,10 +22,10 @@ from operators.model.arrays import (
 )
 from operators.model.events import ExecType
 from operators.model.orders.checks import TEXT_BYTES_MAX
-from operators.model.orders.layout import GOOD_TILL_NUMBERS, NONE, SIDES, STATUSES, VOICES
+from operators.model.orders.layout import GOOD_TILL_NUMBERS, NONE, SIDES, STATUSES, VOICE_NUMBERS, VOICES
 from operators.model.orders.lifecycle import PENDING, consolidated_code, is_inactive
 from operators.model.orders.schemas import MARKET_TYPE, TEXT
-from operators.model.orders.state import source_id
+from operators.model.orders.state import name_id
 from operators.model.orders.stored_executions import LIQUIDITIES
 from operators.model.orders.table import OrderTable
 
@@ -56,6 +56,8 @@ _INACTIVE: Final = np.array(
     ]
 )
 IS_PENDING: Final = np.array([status in PENDING for status in STATUSES])
+NEXT_DAY: Final = np.array([VOICE_NUMBERS[voice.next_day()] for voice in VOICES])
+"""What a voice's number becomes on a new trading day."""
 
 
 class MarketColumns(NamedTuple):
@@ -99,7 +101,9 @@ class StatusColumns(NamedTuple):
     market: MarketColumns
     sequence: Ints
     source: Ints
-    no_family: Flags
+    parent: Ints
+    """The `name_id` of the parent's id, 0 where none is named."""
+    is_parent: Flags
     readable: Flags
 
     @classmethod
@@ -124,8 +128,9 @@ class StatusColumns(NamedTuple):
             decision_price=_benchmarks(optional(batch, "decisionPrice", pa.int64())),
             market=MarketColumns.read(batch),
             sequence=integers(batch.column("sequence")),
-            source=numbers_by_word(batch.column("source"), source_id, null=0),
-            no_family=~(_valid(parent) | _true(is_parent)),
+            source=numbers_by_word(batch.column("source"), name_id, null=0),
+            parent=numbers_by_word(parent, name_id, null=0),
+            is_parent=_true(is_parent),
             readable=ids_valid & _short(*texts),
         )
 
@@ -177,7 +182,7 @@ class ExecutionColumns(NamedTuple):
             leaves_quantity=integers(batch.column("leavesQuantity")),
             market=MarketColumns.read(batch),
             sequence=integers(batch.column("sequence")),
-            source=numbers_by_word(batch.column("source"), source_id, null=0),
+            source=numbers_by_word(batch.column("source"), name_id, null=0),
             readable=ids_valid & _short(key, symbol, venue, exec_id, *others) & _given(symbol, venue, exec_id),
         )
 
@@ -218,15 +223,6 @@ def _benchmarks(column: Array) -> Ints:
 
 def _numbers(column: Array, known: dict[str, int] | dict[str | None, int], *, null: int = -1) -> Ints:
     return numbers_by_word(column, lambda word: known.get(word, -1), null=null)
-
-
-def _valid(column: Array) -> Flags:
-    if not column.null_count:
-        return np.ones(len(column), np.bool_)
-    if none_valid(column):
-        return np.zeros(len(column), np.bool_)
-    valid: Flags = pc.is_valid(column).to_numpy(zero_copy_only=False)
-    return valid
 
 
 def _true(column: Array) -> Flags:

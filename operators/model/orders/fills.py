@@ -111,8 +111,11 @@ def repeated(table: OrderTable, fills: Fills) -> tuple[Flags, Flags]:
     """
     rows, entries, hashes = fills.rows, fills.entries, fills.hashes
     suspected = (table.numbers[rows, HASHES] == hashes[:, None]).any(axis=1)
+    of_old: dict[int, list[int]] = {}
     for i in np.flatnonzero(table.numbers[rows, Column.CHUNKS]).tolist():
-        suspected[i] |= int(hashes[i]) in table.moved(int(rows[i]))
+        of_old.setdefault(int(rows[i]), []).append(i)
+    for row, of_row in of_old.items():
+        suspected[of_row] |= table.old(row).suspected(hashes[of_row].tolist())
     repeated, reused = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
     for i in np.flatnonzero(suspected).tolist():
         same = [entry[:CONTENT_END] for entry in table.named(int(rows[i]), entries[i][IDENTITY_AT:])]

@@ -1,9 +1,10 @@
 """The columnar path: a batch of statuses or executions folded into many orders at once.
 
 What is *plain* is computed over whole arrays: statuses in sequence, fills that were not seen before and agree with what
-the venue reports, of orders with nothing rare about them (no family, no second day, nothing that waits). An order with
-any other event in the batch goes through the scalar rules of `orders` with all its events of the batch, so order per
-key is kept and both ways always give the same. Repeated fills are so common that they are sorted out beforehand.
+the venue reports, of orders with nothing rare about them: one source of each kind, no splits, nothing that waits, no
+children of their own. An order with any other event in the batch goes through the scalar rules of `orders` with all
+its events of the batch, so order per key is kept and both ways always give the same. Repeated fills are so common that
+they are sorted out beforehand.
 
 Statuses and executions come on topics without mutual order; of what waits together, callers fold the statuses first.
 """
@@ -16,11 +17,13 @@ import pyarrow as pa
 from operators.model.arrays import Ints, RecordBatch
 from operators.model.events import ExecutionReport, OrderStatusChanged
 from operators.model.orders.columns import StatusColumns, order_ids
+from operators.model.orders.fill_sums import add_up
 from operators.model.orders.fills import Fills, repeated
 from operators.model.orders.fold_by_rules import fold_by_rules
-from operators.model.orders.fold_fills import add_up, fold_fills, note_repeats
-from operators.model.orders.fold_statuses import fold_plain_statuses, plain_statuses
+from operators.model.orders.fold_fills import fold_fills, note_repeats
+from operators.model.orders.fold_statuses import Statuses, fold_plain_statuses, plain_statuses
 from operators.model.orders.folded import Folded, nothing
+from operators.model.orders.row_as_order import recall
 from operators.model.orders.rules import on_execution, on_status
 from operators.model.orders.state import Context
 from operators.model.orders.table import OrderTable
@@ -35,13 +38,13 @@ def fold_statuses(table: OrderTable, batch: RecordBatch, rows: Ints, context: Co
     events = StatusColumns.read(batch, ids_valid, table)
     plain = plain_statuses(table, events, rows)
     if plain.all():
-        fold_plain_statuses(table, folded, batch, ids, events, rows, context)
+        fold_plain_statuses(table, folded, Statuses.read(table, batch, ids, events, rows), context)
         return folded
     positions = np.flatnonzero(plain)
     if len(positions):
         taken = pa.array(positions)
         of_plain = (batch.take(taken), ids.take(taken), events.take(positions), rows[positions])
-        fold_plain_statuses(table, folded, *of_plain, context)
+        fold_plain_statuses(table, folded, Statuses.read(table, *of_plain), context)
     fold_by_rules(
         table,
         folded,
@@ -86,7 +89,7 @@ def fold_executions(table: OrderTable, batch: RecordBatch, rows: Ints, context: 
             rows,
             context,
             ExecutionReport,
-            lambda order, event, row: on_execution(order, event, context, table.recall(row)),
+            lambda order, event, row: on_execution(order, event, context, recall(table, row)),
         )
-    folded.chunks = table.take_chunks()
+    folded.beside = table.take_beside()
     return folded

@@ -1,93 +1,34 @@
-"""Executions folded over whole arrays: which are fills that were not seen before, and what they add up to."""
+"""Plain fills folded over whole arrays into their orders, and executions that were seen before told of."""
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 
-from operators.model.arrays import Array, Flags, Groups, Ints, integers, optional
+from operators.model.arrays import Array, Flags, Groups, Ints, optional
 from operators.model.events import EventType, FeeKind, OrderAnomaly, Side
 from operators.model.fees.columns import fee_lists
-from operators.model.orders.columns import inactive, open_quantities, shown_codes
+from operators.model.orders.columns import shown_codes
+from operators.model.orders.family_columns import Standing, family_batch
+from operators.model.orders.fill_sums import Sums, add_up
 from operators.model.orders.fills import Fills
-from operators.model.orders.folded import Folded, close
+from operators.model.orders.folded import Folded, close, parent_ids
 from operators.model.orders.layout import NONE, RECENT_MAX, SIDES, Column
-from operators.model.orders.output_columns import FillView, OrderView, consolidated_batch, enriched_batch, passed_on
+from operators.model.orders.output_columns import (
+    FillView,
+    OrderView,
+    consolidated_batch,
+    day_column,
+    enriched_batch,
+    passed_on,
+)
 from operators.model.orders.state import AnomalyKind, Context
 from operators.model.orders.stored_executions import split
 from operators.model.orders.table import OrderTable
 
 _BUY: Final = SIDES.index(Side.BUY)
-_FEES_MAX: Final = 2**61
-
-
-class Sums(NamedTuple):
-    """The orders after each of their fills (filled, notional), their fixed terms per group, and what is plain."""
-
-    groups: Groups
-    state: Ints
-    quantity: Ints
-    limit_price: Ints
-    time_in_force: Ints
-    trade_date: Ints
-    symbol: Ints
-    side: Ints
-    venue: Ints
-    filled: Ints
-    notional: Ints
-    plain: Flags
-
-
-def add_up(table: OrderTable, fills: Fills) -> Sums:
-    """Adds up fills that were not seen before."""
-    events, groups = fills.events, Groups(fills.rows)
-    state, of, first = table.numbers[groups.rows], groups.of, groups.first
-    known = state[:, Column.LAST_EVENT_AT] != NONE
-    quantity = np.where(known, state[:, Column.QUANTITY], events.order_quantity[first])
-    limit_price, time_in_force = _terms(table, fills, groups, state, known)
-    symbol = np.where(known, state[:, Column.SYMBOL], events.symbol[first])
-    side = np.where(known, state[:, Column.SIDE], events.side[first])
-    venue = np.where(state[:, Column.VENUE] == 0, events.venue[first], state[:, Column.VENUE])
-    source = np.where(state[:, Column.EXECUTION_SOURCE] == 0, events.source[first], state[:, Column.EXECUTION_SOURCE])
-    date = np.where(state[:, Column.TRADE_DATE] == NONE, events.trade_date[first], state[:, Column.TRADE_DATE])
-    filled = groups.running_sum(events.quantity, state[:, Column.FILLED])
-    notional = groups.running_sum(events.quantity * events.price, state[:, Column.NOTIONAL])
-    ended = inactive(state[:, Column.ENGINE], state[:, Column.AT_VENUE], time_in_force)
-    open_quantity = np.maximum(0, events.order_quantity - filled)
-    nothing_open = (events.leaves_quantity == 0) & (ended[of] | (filled >= quantity[of]))
-    filled_max, notional_max = fills.rates.maxima()
-    plain_before = (
-        (state[:, Column.NOTIONAL] <= notional_max)
-        & (state[:, Column.FILLED] <= filled_max)
-        & (np.abs(state[:, Column.TOTAL_FEES]) <= _FEES_MAX)
-        & (state[:, Column.EXTRA_BYTES] == 0)
-    )
-    plain = (
-        plain_before[of]
-        & (filled <= np.minimum(quantity, filled_max)[of])
-        & (notional <= notional_max)
-        & (events.trade_date == date[of])
-        & (events.source == source[of])
-        & (events.sequence > groups.previous(events.sequence, state[:, Column.EXECUTION_SEQUENCE]))
-        & (events.cum_quantity == filled)
-        & (events.cum_quantity >= groups.previous(events.cum_quantity, state[:, Column.CUM_REPORTED]))
-        & ((events.leaves_quantity == open_quantity) | nothing_open)
-    )
-    terms = quantity, limit_price, time_in_force, date
-    return Sums(groups, state, *terms, symbol, side, venue, filled, notional, groups.all(plain)[of])
-
-
-def _terms(table: OrderTable, fills: Fills, groups: Groups, state: Ints, known: Flags) -> tuple[Ints, Ints]:
-    """Limit price and time in force of each order; of one not known yet those of its first message."""
-    limit_price, time_in_force = state[:, Column.LIMIT_PRICE], state[:, Column.TIME_IN_FORCE]
-    if known.all():
-        return limit_price, time_in_force
-    first = pa.array(groups.first)
-    prices = integers(optional(fills.batch, "price", pa.int64()).take(first), NONE)
-    times = table.times_in_force.numbers(optional(fills.batch, "timeInForce", pa.string()).take(first))
-    return np.where(known, limit_price, prices), np.where(known, time_in_force, times)
 
 
 def note_repeats(table: OrderTable, folded: Folded, fills: Fills, repeats: Ints, context: Context) -> None:
@@ -148,12 +89,27 @@ def fold_fills(table: OrderTable, folded: Folded, fills: Fills, context: Context
     if not len(fills.rows):
         return
     sums = sums or add_up(table, fills)
-    events, groups = fills.events, sums.groups
+    groups = sums.groups
     _keep_entries(table, fills, groups)
-    of, last, filled, notional = groups.of, groups.last, sums.filled, sums.notional
-    side = sums.side[of]
-    fees, parts, commission = _fees(fills, sums, side)
+    fees, parts, commission = _fees(fills, sums, sums.side[groups.of])
     total_fees = groups.running_sum(fees, sums.state[:, Column.TOTAL_FEES])
+    after = _after(table, fills, sums, commission, total_fees)
+    close(after, groups, fills.events.occurred_at, context)
+    table.numbers[groups.rows] = after
+    view = _order_view(table, fills, sums, after)
+    fill = _fill_view(table, fills, sums, after, fee_lists(len(groups.of), parts), total_fees)
+    no_reason = pa.nulls(len(groups.of), pa.string())
+    folded.consolidated = consolidated_batch(view, no_reason, context)
+    folded.enriched = enriched_batch(view, fill, context)
+    folded.consolidated_from = folded.enriched_from = fills.events.position
+    folded.rows = groups.rows
+    if sums.state[:, Column.PARENT].any():
+        _tell_parents(folded, fills, sums, view, no_reason)
+
+
+def _after(table: OrderTable, fills: Fills, sums: Sums, commission: Ints, total_fees: Ints) -> Ints:
+    """The rows after all their fills, but for what follows from the other columns."""
+    events, groups, days, last = fills.events, sums.groups, sums.days, sums.groups.last
     after = table.numbers[groups.rows]
     after[:, Column.QUANTITY] = sums.quantity
     after[:, Column.SYMBOL] = sums.symbol
@@ -161,42 +117,41 @@ def fold_fills(table: OrderTable, folded: Folded, fills: Fills, context: Context
     after[:, Column.VENUE] = sums.venue
     after[:, Column.LIMIT_PRICE] = sums.limit_price
     after[:, Column.TIME_IN_FORCE] = sums.time_in_force
-    after[:, Column.TRADE_DATE] = sums.trade_date
-    after[:, Column.FILLED] = filled[last]
-    after[:, Column.NOTIONAL] = notional[last]
+    after[:, Column.ENGINE] = sums.engine[last]
+    after[:, Column.AT_VENUE] = sums.at_venue[last]
+    after[:, Column.TRADE_DATE] = events.trade_date[last]
+    after[:, Column.DAY_FILLED] = days.filled[last]
+    after[:, Column.DAY_NOTIONAL] = days.notional[last]
+    after[:, Column.FILLED] = sums.filled[last]
+    after[:, Column.NOTIONAL] = sums.notional[last]
     after[:, Column.COMMISSION] = commission[last]
     after[:, Column.TOTAL_FEES] = total_fees[last]
     after[:, Column.SEQUENCE] += groups.sizes
     after[:, Column.EXECUTION_SOURCE] = events.source[last]
     after[:, Column.EXECUTION_SEQUENCE] = events.sequence[last]
     after[:, Column.CUM_REPORTED] = events.cum_quantity[last]
-    close(after, groups, events.occurred_at, context)
-    table.numbers[groups.rows] = after
-    view = _order_view(table, fills, sums, after)
-    fill = _fill_view(table, fills, sums, after, fee_lists(len(of), parts), total_fees)
-    folded.consolidated = consolidated_batch(view, pa.nulls(len(of), pa.string()), context)
-    folded.enriched = enriched_batch(view, fill, context)
-    folded.consolidated_from = folded.enriched_from = events.position
-    folded.rows = groups.rows
+    return after
 
 
 def _order_view(table: OrderTable, fills: Fills, sums: Sums, after: Ints) -> OrderView:
-    of, batch = sums.groups.of, fills.batch
-    engine, at_venue, time = after[:, Column.ENGINE][of], after[:, Column.AT_VENUE][of], sums.time_in_force[of]
+    of, batch, days = sums.groups.of, fills.batch, sums.days
     quantity = sums.quantity[of]
+    leaves = np.where(sums.ended, 0, np.maximum(quantity - sums.filled, 0))
     return OrderView(
         key=batch.column("key"),
         order_id=fills.ids,
+        parent_id=parent_ids(table, sums.groups, sums.state),
         symbol=table.symbols.column(sums.symbol[of]),
         side=sums.side[of],
         venue=table.venues.column(sums.venue[of]),
         quantity=quantity,
         limit_price=sums.limit_price[of],
-        time_in_force=table.times_in_force.column(time),
-        code=shown_codes(engine, at_venue, sums.filled, quantity),
+        time_in_force=table.times_in_force.column(sums.time_in_force[of]),
+        code=shown_codes(sums.engine, sums.at_venue, sums.filled, quantity),
         filled=sums.filled,
-        leaves=open_quantities(engine, at_venue, time, sums.filled, quantity),
+        leaves=leaves,
         notional=sums.notional,
+        day=day_column(fills.events.trade_date, quantity, days.earlier, days.filled, days.notional),
         arrival_price=after[:, Column.ARRIVAL_PRICE][of],
         decision_price=after[:, Column.DECISION_PRICE][of],
         sequence=sums.state[:, Column.SEQUENCE][of] + sums.groups.rank() + 1,
@@ -209,7 +164,6 @@ def _order_view(table: OrderTable, fills: Fills, sums: Sums, after: Ints) -> Ord
 
 def _fill_view(table: OrderTable, fills: Fills, sums: Sums, after: Ints, fees: Array, total_fees: Ints) -> FillView:
     of, batch, events = sums.groups.of, fills.batch, fills.events
-    ended = inactive(after[:, Column.ENGINE], after[:, Column.AT_VENUE], sums.time_in_force)
     return FillView(
         exec_id=batch.column("execId"),
         quantity=events.quantity,
@@ -220,10 +174,31 @@ def _fill_view(table: OrderTable, fills: Fills, sums: Sums, after: Ints, fees: A
         fees=fees,
         total_fees=total_fees,
         market=events.market,
-        accepted_volume=after[:, Column.MARKET_VOLUME][of],
+        # An interval that spans nights has no VWAP.
+        accepted_volume=np.where(sums.days.filled == NONE, after[:, Column.MARKET_VOLUME][of], NONE),
         accepted_turnover=after[:, Column.MARKET_TURNOVER][of],
-        closed=ended[of] | (sums.filled >= sums.quantity[of]),
+        closed=sums.ended | (sums.filled >= sums.quantity[of]),
     )
+
+
+def _tell_parents(folded: Folded, fills: Fills, sums: Sums, view: OrderView, reason: Array) -> None:
+    """The shares of children, which a fill always changes."""
+    state, groups = sums.state, sums.groups
+    of_children = np.flatnonzero((state[:, Column.PARENT] != 0)[groups.of])
+    terms = sums.time_in_force[groups.of], sums.quantity[groups.of]
+    after = Standing(sums.engine, sums.at_venue, *terms, sums.filled, sums.notional)
+    before = Standing(
+        groups.previous(sums.engine, state[:, Column.ENGINE]),
+        groups.previous(sums.at_venue, state[:, Column.AT_VENUE]),
+        *terms,
+        groups.previous(sums.filled, state[:, Column.FILLED]),
+        groups.previous(sums.notional, state[:, Column.NOTIONAL]),
+    )
+    if len(of_children) < len(groups.of):
+        view, before, after = view.take(of_children), before.take(of_children), after.take(of_children)
+    is_new, no_reason = np.zeros(len(of_children), np.bool_), reason.slice(0, len(of_children))
+    folded.family, told = family_batch(view, before, after, is_new, no_reason)
+    folded.family_from = fills.events.position[of_children[told]]
 
 
 def _fees(fills: Fills, sums: Sums, side: Ints) -> tuple[Ints, list[tuple[FeeKind, Ints, Flags | None]], Ints]:

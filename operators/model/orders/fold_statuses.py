@@ -10,10 +10,11 @@ import pyarrow as pa
 from operators.model.arrays import Array, Flags, Groups, Ints, RecordBatch
 from operators.model.events import OrdStatus
 from operators.model.orders.columns import IS_PENDING, StatusColumns, open_quantities, shown_codes
-from operators.model.orders.folded import Folded, close
-from operators.model.orders.layout import NONE, STATUSES, VOICE_NUMBERS, VOICES, Column
+from operators.model.orders.family_columns import Standing, family_batch
+from operators.model.orders.folded import Folded, close, parent_ids
+from operators.model.orders.layout import NO_NAME, NONE, STATUSES, VOICE_NUMBERS, VOICES, Column
 from operators.model.orders.lifecycle import ANSWERS, FINAL, TRANSITIONS
-from operators.model.orders.output_columns import OrderView, cl_ord_ids, consolidated_batch, passed_on
+from operators.model.orders.output_columns import OrderView, cl_ord_ids, consolidated_batch, day_column, passed_on
 from operators.model.orders.state import Context
 from operators.model.orders.table import OrderTable
 
@@ -26,17 +27,29 @@ _LEGAL: Final = np.array([[status in TRANSITIONS[voice.code] for status in STATU
 _HAS_REQUEST: Final = np.array([voice.pending is not None for voice in VOICES])
 
 
-class _Terms(NamedTuple):
-    """What holds after each status, and what held before it: numbers, prices, venues, and the engine's voice."""
+class Statuses(NamedTuple):
+    """Statuses of a batch, their orders' rows as numbers before them, by group, and the ids of the orders."""
 
-    engine_before: Ints
-    engine: Ints
-    quantity_before: Ints
-    quantity: Ints
+    batch: RecordBatch
+    ids: Array
+    events: StatusColumns
+    groups: Groups
+    state: Ints
+
+    @staticmethod
+    def read(table: OrderTable, batch: RecordBatch, ids: Array, events: StatusColumns, rows: Ints) -> Statuses:
+        """Those of some rows of the table."""
+        groups = Groups(rows)
+        return Statuses(batch, ids, events, groups, table.numbers[groups.rows])
+
+
+class _Terms(NamedTuple):
+    """What holds before and after each status."""
+
+    before: Standing
+    after: Standing
     limit_before: Ints
     limit: Ints
-    time_before: Ints
-    time: Ints
     venue_before: Ints
     venue: Ints
 
@@ -49,11 +62,12 @@ def plain_statuses(table: OrderTable, events: StatusColumns, rows: Ints) -> Flag
     source = np.where(state[:, Column.STATUS_SOURCE] == 0, events.source[first], state[:, Column.STATUS_SOURCE])
     symbol = np.where(known, state[:, Column.SYMBOL], events.symbol[first])
     side = np.where(known, state[:, Column.SIDE], events.side[first])
+    parent = _parents(events, groups, state)
     has_arrival = (state[:, Column.ARRIVAL_PRICE] != NONE) | (events.arrival_price[first] != NONE)
     sequence_before = groups.previous(events.sequence, state[:, Column.STATUS_SEQUENCE])
     code = np.maximum(events.code, 0)
     plain = (
-        (events.readable & events.no_family)
+        (events.readable & ~events.is_parent)
         & (events.occurred_at >= 0)
         & (events.code >= 0)
         & (state[:, Column.EXTRA_BYTES] == 0)[of]
@@ -63,14 +77,22 @@ def plain_statuses(table: OrderTable, events: StatusColumns, rows: Ints) -> Flag
         & (events.side >= 0)
         & (events.side == side[of])
         & (events.symbol == symbol[of])
+        & ((events.parent == 0) | (events.parent == parent[of]))
+        & (parent != NO_NAME)[of]
         & ((events.arrival_price == NONE) | has_arrival[of])
         & ~(_IS_ANSWER[code] & _HAS_REQUEST[state[:, Column.AT_VENUE]][of])
         & _benchmarks_stay(events, groups, state)
     )
     terms = _terms(events, groups, state, code)
     plain &= (events.quantity >= state[:, Column.FILLED][of]) | (code != _REPLACED)
-    plain &= _LEGAL[terms.engine_before, code]
+    plain &= _LEGAL[terms.before.engine, code]
     return groups.all(plain)[of]
+
+
+def _parents(events: StatusColumns, groups: Groups, state: Ints) -> Ints:
+    """The parent of each order; of one that had none that of its first event."""
+    known = state[:, Column.PARENT]
+    return np.where(known == 0, events.parent[groups.first], known)
 
 
 def _benchmarks_stay(events: StatusColumns, groups: Groups, state: Ints) -> Flags:
@@ -104,15 +126,19 @@ def _terms(events: StatusColumns, groups: Groups, state: Ints, code: Ints) -> _T
     limit_after = _given(groups, sets, events.limit_price, NONE, limit)
     time_after = _given(groups, sets, events.time_in_force, 0, time)
     venue = _given(groups, events.venue != 0, events.venue, 0, state[:, Column.VENUE])
+    fixed = (state[:, column][of] for column in (Column.AT_VENUE, Column.FILLED, Column.NOTIONAL))
+    at_venue, filled, notional = fixed
+    before = (
+        groups.previous(engine, state[:, Column.ENGINE]),
+        at_venue,
+        groups.previous(time_after, time),
+        groups.previous(quantity_after, quantity),
+    )
     return _Terms(
-        engine_before=groups.previous(engine, state[:, Column.ENGINE]),
-        engine=engine,
-        quantity_before=groups.previous(quantity_after, quantity),
-        quantity=quantity_after,
+        Standing(*before, filled, notional),
+        Standing(engine, at_venue, time_after, quantity_after, filled, notional),
         limit_before=groups.previous(limit_after, limit),
         limit=limit_after,
-        time_before=groups.previous(time_after, time),
-        time=time_after,
         venue_before=groups.previous(venue, state[:, Column.VENUE]),
         venue=venue,
     )
@@ -127,63 +153,22 @@ def _given(groups: Groups, sets: Flags, values: Ints, missing: int, before: Ints
     return np.where(at >= 0, values[at], before[groups.of])
 
 
-def fold_plain_statuses(
-    table: OrderTable,
-    folded: Folded,
-    batch: RecordBatch,
-    ids: Array,
-    events: StatusColumns,
-    rows: Ints,
-    context: Context,
-) -> None:
+def fold_plain_statuses(table: OrderTable, folded: Folded, statuses: Statuses, context: Context) -> None:
     """Statuses that are all plain. A status that shows nothing new raises no event."""
-    groups = Groups(rows)
-    state, of, last = table.numbers[groups.rows], groups.of, groups.last
+    _, _, events, groups, state = statuses
     terms = _terms(events, groups, state, events.code)
     after = _after(events, groups, state, terms)
-    at_venue, filled = state[:, Column.AT_VENUE][of], state[:, Column.FILLED][of]
-    code = shown_codes(terms.engine, at_venue, filled, terms.quantity)
-    code_before = shown_codes(terms.engine_before, at_venue, filled, terms.quantity_before)
-    leaves = open_quantities(terms.engine, at_venue, terms.time, filled, terms.quantity)
-    leaves_before = open_quantities(terms.engine_before, at_venue, terms.time_before, filled, terms.quantity_before)
-    fixed = [Column.ARRIVAL_PRICE, Column.DECISION_PRICE]
-    opening = np.zeros(len(rows), np.bool_)
-    opening[groups.first] = (after[:, fixed] != state[:, fixed]).any(axis=1)
-    shows = (code >= 0) & (
-        opening
-        | (code != code_before)
-        | (leaves != leaves_before)
-        | (terms.quantity != terms.quantity_before)
-        | (terms.limit != terms.limit_before)
-        | (terms.time != terms.time_before)
-        | (terms.venue != terms.venue_before)
-    )
-    sequence = state[:, Column.SEQUENCE][of] + groups.running_count(shows)
-    after[:, Column.SEQUENCE] = sequence[last]
+    _name_parents(table, statuses, after)
+    code = shown_codes(terms.after.engine, terms.after.at_venue, terms.after.filled, terms.after.quantity)
+    shows = _shows(statuses, after, terms, code)
+    sequence = state[:, Column.SEQUENCE][groups.of] + groups.running_count(shows)
+    after[:, Column.SEQUENCE] = sequence[groups.last]
     close(after, groups, events.occurred_at, context)
     table.numbers[groups.rows] = after
-    view = OrderView(
-        key=batch.column("key"),
-        order_id=ids,
-        symbol=batch.column("order").field("symbol"),
-        side=events.side,
-        venue=table.venues.column(terms.venue),
-        quantity=terms.quantity,
-        limit_price=terms.limit,
-        time_in_force=table.times_in_force.column(terms.time),
-        code=code,
-        filled=filled,
-        leaves=leaves,
-        notional=state[:, Column.NOTIONAL][of],
-        arrival_price=after[:, Column.ARRIVAL_PRICE][of],
-        decision_price=after[:, Column.DECISION_PRICE][of],
-        sequence=sequence,
-        occurred_at=events.occurred_at,
-        cl_ord_id=cl_ord_ids(batch),
-        market=passed_on(batch, "market"),
-        correlation_id=passed_on(batch, "correlationId"),
-    )
-    reason, position = batch.column("status").field("reason"), events.position
+    view = _order_view(table, statuses, after, terms, code, sequence)
+    reason, position = statuses.batch.column("status").field("reason"), events.position
+    if after[:, Column.PARENT].any():
+        _tell_parents(folded, statuses, after, terms, view, reason)
     if not shows.all():
         shown = np.flatnonzero(shows)
         view, reason, position = view.take(shown), reason.take(pa.array(shown)), position[shown]
@@ -192,16 +177,103 @@ def fold_plain_statuses(
     folded.rows = groups.rows
 
 
+def _name_parents(table: OrderTable, statuses: Statuses, after: Ints) -> None:
+    """Keeps the ids of parents that were named for the first time."""
+    groups = statuses.groups
+    named = np.flatnonzero(after[:, Column.PARENT] != statuses.state[:, Column.PARENT])
+    if len(named):
+        given = statuses.batch.column("order").field("parentId").take(pa.array(groups.first[named]))
+        for row, parent_id in zip(groups.rows[named].tolist(), given.to_pylist(), strict=True):
+            table.set_parent(row, parent_id)
+
+
+def _shows(statuses: Statuses, after: Ints, terms: _Terms, code: Ints) -> Flags:
+    """Which statuses change something that shows; `code` is what shows after each."""
+    _, _, _, groups, state = statuses
+    before, standing = terms.before, terms.after
+    code_before = shown_codes(before.engine, before.at_venue, before.filled, before.quantity)
+    fixed = [Column.ARRIVAL_PRICE, Column.DECISION_PRICE, Column.PARENT]
+    opening = np.zeros(len(groups.of), np.bool_)
+    opening[groups.first] = (after[:, fixed] != state[:, fixed]).any(axis=1)
+    shows: Flags = (code >= 0) & (
+        opening
+        | (code != code_before)
+        | (_open(standing) != _open(before))
+        | (standing.quantity != before.quantity)
+        | (terms.limit != terms.limit_before)
+        | (standing.time_in_force != before.time_in_force)
+        | (terms.venue != terms.venue_before)
+    )
+    return shows
+
+
+def _open(standing: Standing) -> Ints:
+    return open_quantities(
+        standing.engine, standing.at_venue, standing.time_in_force, standing.filled, standing.quantity
+    )
+
+
+def _order_view(
+    table: OrderTable, statuses: Statuses, after: Ints, terms: _Terms, code: Ints, sequence: Ints
+) -> OrderView:
+    batch, ids, events, groups, state = statuses
+    of, standing = groups.of, terms.after
+    day_filled, day_notional = state[:, Column.DAY_FILLED][of], state[:, Column.DAY_NOTIONAL][of]
+    earlier = np.where(day_filled == NONE, 0, standing.filled - day_filled)
+    return OrderView(
+        key=batch.column("key"),
+        order_id=ids,
+        parent_id=parent_ids(table, groups, after),
+        symbol=batch.column("order").field("symbol"),
+        side=events.side,
+        venue=table.venues.column(terms.venue),
+        quantity=standing.quantity,
+        limit_price=terms.limit,
+        time_in_force=table.times_in_force.column(standing.time_in_force),
+        code=code,
+        filled=standing.filled,
+        leaves=_open(standing),
+        notional=standing.notional,
+        day=day_column(state[:, Column.TRADE_DATE][of], standing.quantity, earlier, day_filled, day_notional),
+        arrival_price=after[:, Column.ARRIVAL_PRICE][of],
+        decision_price=after[:, Column.DECISION_PRICE][of],
+        sequence=sequence,
+        occurred_at=events.occurred_at,
+        cl_ord_id=cl_ord_ids(batch),
+        market=passed_on(batch, "market"),
+        correlation_id=passed_on(batch, "correlationId"),
+    )
+
+
+def _tell_parents(
+    folded: Folded, statuses: Statuses, after: Ints, terms: _Terms, view: OrderView, reason: Array
+) -> None:
+    """How the shares of children changed; all of it is new to a parent that the first event names."""
+    _, _, events, groups, state = statuses
+    of_children = np.flatnonzero((after[:, Column.PARENT] != 0)[groups.of])
+    is_new = np.zeros(len(groups.of), np.bool_)
+    is_new[groups.first] = state[:, Column.PARENT] == 0
+    folded.family, told = family_batch(
+        view.take(of_children),
+        terms.before.take(of_children),
+        terms.after.take(of_children),
+        is_new[of_children],
+        reason.take(pa.array(of_children)),
+    )
+    folded.family_from = events.position[of_children[told]]
+
+
 def _after(events: StatusColumns, groups: Groups, state: Ints, terms: _Terms) -> Ints:
     """The rows after all their events, but for what follows from the other columns."""
     first, last = groups.first, groups.last
     arrival = state[:, Column.ARRIVAL_PRICE]
     decision, volume = state[:, Column.DECISION_PRICE], state[:, Column.MARKET_VOLUME]
     after = state.copy()
-    after[:, Column.QUANTITY] = terms.quantity[last]
+    after[:, Column.QUANTITY] = terms.after.quantity[last]
     after[:, Column.LIMIT_PRICE] = terms.limit[last]
-    after[:, Column.TIME_IN_FORCE] = terms.time[last]
-    after[:, Column.ENGINE] = terms.engine[last]
+    after[:, Column.TIME_IN_FORCE] = terms.after.time_in_force[last]
+    after[:, Column.ENGINE] = terms.after.engine[last]
+    after[:, Column.PARENT] = _parents(events, groups, state)
     after[:, Column.SIDE] = events.side[last]
     after[:, Column.SYMBOL] = events.symbol[last]
     after[:, Column.VENUE] = terms.venue[last]

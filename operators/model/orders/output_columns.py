@@ -25,7 +25,7 @@ from operators.model.orders.schemas import (
 )
 from operators.model.orders.state import Context
 
-_SIDE_NAMES: Final = pa.array([side.value for side in SIDES], pa.string())
+SIDE_NAMES: Final = pa.array([side.value for side in SIDES], pa.string())
 _STATUS_NAMES: Final = pa.array([status.value for status in STATUSES], pa.string())
 
 
@@ -34,6 +34,7 @@ class OrderView(NamedTuple):
 
     key: Array
     order_id: Array
+    parent_id: Array
     symbol: Array
     side: Ints
     venue: Array
@@ -44,6 +45,7 @@ class OrderView(NamedTuple):
     filled: Ints
     leaves: Ints
     notional: Ints
+    day: Array
     arrival_price: Ints
     decision_price: Ints
     sequence: Ints
@@ -59,15 +61,15 @@ class OrderView(NamedTuple):
 
 
 def consolidated_batch(view: OrderView, reason: Array, context: Context) -> RecordBatch:
-    """One consolidated status per event, of orders that are neither parents nor children nor in their second day."""
+    """One consolidated status per event, of orders that are no parents."""
     count, filled = len(view.code), view.filled
     average = view.notional // np.maximum(filled, 1)
     order = pa.StructArray.from_arrays(
         [
             view.order_id,
-            pa.nulls(count, TEXT),
+            view.parent_id,
             view.symbol,
-            _SIDE_NAMES.take(pa.array(view.side)),
+            SIDE_NAMES.take(pa.array(view.side)),
             pa.array(view.quantity),
             view.cl_ord_id,
             _nullable(view.limit_price),
@@ -83,7 +85,7 @@ def consolidated_batch(view: OrderView, reason: Array, context: Context) -> Reco
             pa.array(filled),
             pa.array(view.leaves),
             pa.array(average, mask=filled <= 0),
-            pa.nulls(count, DAY_TYPE),
+            view.day,
         ],
         fields=list(STATUS_TYPE),
     )
@@ -102,6 +104,20 @@ def consolidated_batch(view: OrderView, reason: Array, context: Context) -> Reco
         view.correlation_id,
     ]
     return pa.RecordBatch.from_arrays(columns, schema=CONSOLIDATED)
+
+
+def day_column(trade_date: Ints, quantity: Ints, earlier: Ints, filled: Ints, notional: Ints) -> Array:
+    """The quantities of the day, from what was filled on it (NONE on an order's first) and before it (`earlier`)."""
+    first_day = filled == NONE
+    if first_day.all():
+        return pa.nulls(len(filled), DAY_TYPE)
+    columns = [
+        pa.array(trade_date.astype(np.int32)),
+        pa.array(np.maximum(quantity - earlier, 0)),
+        pa.array(filled),
+        pa.array(notional // np.maximum(filled, 1), mask=filled <= 0),
+    ]
+    return pa.StructArray.from_arrays(columns, fields=list(DAY_TYPE), mask=pa.array(first_day))
 
 
 class FillView(NamedTuple):
@@ -133,7 +149,7 @@ def enriched_batch(view: OrderView, fill: FillView, context: Context) -> RecordB
         view.key,
         view.symbol,
         view.venue,
-        _SIDE_NAMES.take(pa.array(view.side)),
+        SIDE_NAMES.take(pa.array(view.side)),
         pa.array(view.filled),
         pa.array(average),
         pa.array(view.notional),

@@ -36,7 +36,7 @@ from operators.model.orders.state import (
     Position,
     Step,
     VenuePosition,
-    source_id,
+    name_id,
 )
 
 SUPERSEDED_MAX: Final = 16
@@ -53,7 +53,7 @@ P = TypeVar("P", bound=Position | VenuePosition)
 def on_status(order: Order | None, event: OrderStatusChanged, context: Context) -> Step:
     """Takes in a status of the order engine. `InvalidRecordError` for values no rule can work with."""
     code, cause = checked_status(event), Cause.status(event)
-    source = source_id(event.source)
+    source = name_id(event.source)
     last = _seen(order.statuses_seen, order.other_statuses_seen, source) if order else None
     if order and last is not None and event.sequence <= last.sequence:
         noted = Noted(AnomalyKind.DUPLICATE, f"status {event.sequence} after {last.sequence}")
@@ -135,7 +135,7 @@ def on_execution(
         venue=event.venue,
         last_event_at=event.occurred_at,
     )
-    last = _seen(before.executions_seen, before.other_executions_seen, source_id(event.source))
+    last = _seen(before.executions_seen, before.other_executions_seen, name_id(event.source))
     late = last is not None and event.sequence <= last.sequence
     resent = ", possible resend" if event.poss_resend else ""
     anomalies: list[Noted] = []
@@ -173,7 +173,7 @@ def _backwards(event: ExecutionReport, kind: ExecType, last: VenuePosition | Non
 
 def _seen_execution(order: Order, event: ExecutionReport, kind: ExecType, last: VenuePosition | None) -> Order:
     """The order with the message noted as seen."""
-    source = source_id(event.source)
+    source = name_id(event.source)
     sequence, cum_quantity = event.sequence, event.cum_quantity
     if last is not None and event.sequence <= last.sequence:
         sequence, cum_quantity = last.sequence, last.cum_quantity

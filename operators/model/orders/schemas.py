@@ -121,26 +121,29 @@ ANOMALY: Final = pa.schema(
     ]
 )
 """OrderAnomaly as columns."""
+TERMS_TYPE: Final = pa.struct(
+    [
+        pa.field("quantity", pa.int64(), nullable=False),
+        *(pa.field(name, pa.int64()) for name in ("limitPrice", "arrivalPrice", "decisionPrice")),
+        *(pa.field(name, TEXT) for name in ("timeInForce", "venue", "code", "pending")),
+    ]
+)
 FAMILY: Final = pa.schema(
     [
         pa.field("occurredAt", pa.int64(), nullable=False),
         *(pa.field(name, TEXT, nullable=False) for name in ("key", "parentId", "symbol", "side")),
         *(pa.field(name, pa.int64(), nullable=False) for name in Share._fields),
-        pa.field(
-            "terms",
-            pa.struct(
-                [
-                    pa.field("quantity", pa.int64(), nullable=False),
-                    *(pa.field(name, pa.int64()) for name in ("limitPrice", "arrivalPrice", "decisionPrice")),
-                    *(pa.field(name, TEXT) for name in ("timeInForce", "venue", "code", "pending")),
-                ]
-            ),
-        ),
+        pa.field("terms", TERMS_TYPE),
         *(pa.field(name, TEXT) for name in ("reason", "clOrdId", "correlationId")),
     ]
 )
 """FamilyChange as columns."""
-NO_CONSOLIDATED: Final[RecordBatch] = pa.RecordBatch.from_arrays(
-    [pa.nulls(0, f.type) for f in CONSOLIDATED], schema=CONSOLIDATED
-)
-NO_ENRICHED: Final[RecordBatch] = pa.RecordBatch.from_arrays([pa.nulls(0, f.type) for f in ENRICHED], schema=ENRICHED)
+
+
+def _none(schema: pa.Schema) -> RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.nulls(0, column.type) for column in schema], schema=schema)
+
+
+NO_CONSOLIDATED: Final[RecordBatch] = _none(CONSOLIDATED)
+NO_ENRICHED: Final[RecordBatch] = _none(ENRICHED)
+NO_FAMILY: Final[RecordBatch] = _none(FAMILY)

@@ -53,7 +53,7 @@ class AnomalyKind(StrEnum):
 
 
 class Position(NamedTuple):
-    """How far the messages of one source were seen: the source's `source_id` and the last sequence."""
+    """How far the messages of one source were seen: the source's `name_id` and the last sequence."""
 
     source: int
     sequence: int
@@ -212,6 +212,6 @@ def expire_at_ms(order: Order, context: Context) -> int:
     return order.last_event_at // 1000 + context.retention_ms if order.closed else FOREVER_MS
 
 
-def source_id(source: str) -> int:
-    """A number for a source, the same in every process, so that state holds it in place of the name; never 0."""
-    return int.from_bytes(blake2b(source.encode(), digest_size=8).digest(), "big") >> 1 | 1
+def name_id(name: str) -> int:
+    """A number for a name of a source or an order, the same in every process, so that state can tell it by; never 0."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") >> 1 | 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -26,7 +26,9 @@ from operators.model.fees.tables import parse_schedule
 from operators.model.orders.fold import fold_executions, fold_statuses
 from operators.model.orders.folded import Folded
 from operators.model.orders.layout import Column
+from operators.model.orders.old_executions import OldExecutions
 from operators.model.orders.parents import FamilyChange
+from operators.model.orders.row_as_order import read_order
 from operators.model.orders.rules import on_execution, on_status
 from operators.model.orders.schemas import CONSOLIDATED
 from operators.model.orders.state import Context, Order, expire_at_ms
@@ -51,6 +53,7 @@ DAY = 18_262  # 2020-01-01
 CONTEXT = Context(parse_schedule(FEES), retention_ms=1_000)
 PLAIN_CODES = ("NEW", "NEW", "NEW", "PENDING_CANCEL", "FILLED", "DONE_FOR_DAY", "CANCELED", "EXPIRED")
 KEYS = ("A1|O1", "A1|O2", "A2|O3", "A2|O4")
+PARENTS = {KEYS[2]: "P1", KEYS[3]: "Ä2"}
 MARKET = CONSOLIDATED.field("market").type
 EXECUTION = pa.schema(
     [
@@ -103,14 +106,14 @@ class Scalar:
 class Columnar:
     """The fold over a table whose rows now and then leave and come back as bytes."""
 
-    chunks: dict[tuple[bytes, int], bytes] = field(default_factory=dict)
+    beside: dict[tuple[bytes, bytes], bytes] = field(default_factory=dict)
     stored: dict[bytes, bytes] = field(default_factory=dict)
     outputs: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     anomalies: list[dict[str, Any]] = field(default_factory=list)
     rejected: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.table = OrderTable(lambda key, numbers: [self.chunks[key, number] for number in numbers], capacity=1)
+        self.table = OrderTable(lambda key, names: [self.beside[key, name] for name in names], capacity=1)
 
     def rows(self, keys: list[bytes]) -> np.ndarray[Any, np.dtype[np.int64]]:
         for key in dict.fromkeys(keys):
@@ -137,25 +140,28 @@ class Columnar:
             self.table.drop(set(rows.tolist()))
 
     def note(self, folded: Folded, keys: list[str]) -> None:
-        self.chunks.update({(chunk.key, chunk.number): chunk.value for chunk in folded.chunks})
+        self.beside.update({(beside.key, beside.name): beside.value for beside in folded.beside})
         for stream, batch, positions in (
             ("consolidated", folded.consolidated, folded.consolidated_from),
             ("enriched", folded.enriched, folded.enriched_from),
+            ("family", folded.family, folded.family_from),
         ):
             batch.validate(full=True)
             for record, position in zip(batch.to_pylist(), positions.tolist(), strict=True):
                 assert record["key"] == keys[position]
                 self.outputs.setdefault(f"{stream} {record['key']}", []).append(record)
-        for position, change in folded.family:
-            assert change.key == keys[position]
-            self.outputs.setdefault(f"family {change.key}", []).append(msgspec.to_builtins(change))
+        assert (np.diff(folded.family_from) >= 0).all()
         for position, anomaly in folded.anomalies:
             assert anomaly.key == keys[position]
             self.anomalies.append(msgspec.to_builtins(anomaly))
         self.rejected += [(keys[position], str(error)) for position, error in folded.rejected]
 
+    def after_a_crash(self) -> Columnar:
+        """The fold anew from what was stored."""
+        return replace(self, beside=dict(self.beside), stored=dict(self.stored))
+
     def order(self, key: str) -> Order | None:
-        return self.table.order(int(self.rows([key.encode()])[0]))
+        return read_order(self.table, int(self.rows([key.encode()])[0]))
 
 
 class Odd:
@@ -189,7 +195,7 @@ def statuses(draw: st.DrawFn, orders: dict[str, Order]) -> OrderStatusChanged:
         source=odd("engine-1", "engine-2"),
         order=OrderSummary(
             id=key[3:],
-            parent_id=draw(st.sampled_from([None, "P1"])) if key == KEYS[1] else odd(None, "P1", ""),
+            parent_id=draw(st.sampled_from([None, "P1"])) if key == KEYS[1] else odd(PARENTS.get(key), None, "P1", ""),
             symbol=odd("MSFT", "AAPL", "Ä" * 130),
             side=odd("BUY" if key == KEYS[0] else "SELL", "SELL_SHORT", "UP"),
             quantity=odd(draw(st.sampled_from([1_000, 1_000, 1_200])), 0, 20, -1),
@@ -228,7 +234,9 @@ REPORTS = (
 
 
 @st.composite
-def executions(draw: st.DrawFn, orders: dict[str, Order], sent: dict[str, list[ExecutionReport]]) -> ExecutionReport:
+def executions(
+    draw: st.DrawFn, orders: dict[str, Order], sent: dict[str, list[ExecutionReport]], today: int
+) -> ExecutionReport:
     key, odd = draw(st.sampled_from(KEYS)), Odd(draw)
     before = sent.setdefault(key, [])
     if before and draw(st.integers(0, 9)) == 0:
@@ -254,7 +262,7 @@ def executions(draw: st.DrawFn, orders: dict[str, Order], sent: dict[str, list[E
         source=odd("gateway-1", "gateway-2"),
         venue=odd(draw(st.sampled_from(["XNAS", "XNAS", "XNYS"])), "DARK", ""),
         session=odd("S1" if key == KEYS[3] else None, "S2", "S" * 300),
-        trade_date=odd(DAY + 7, DAY + 20, DAY - 1, DAY + 2, DAY + 6, 0, 84_006, 2**31 - 1),
+        trade_date=odd(today, DAY + 20, DAY - 1, DAY + 2, today - 1, today + 1, 0, 84_006, 2**31 - 1),
         exec_id=odd(f"E{number}", "E1", "E" * 300, ""),
         exec_ref_id=reference if exec_type in ("TRADE_CANCEL", "TRADE_CORRECT") else None,
         exec_type=exec_type,
@@ -280,16 +288,22 @@ def executions(draw: st.DrawFn, orders: dict[str, Order], sent: dict[str, list[E
     return event
 
 
-Batches = list[tuple[list[OrderStatusChanged], list[ExecutionReport], bool]]
+class Batch(NamedTuple):
+    """Statuses and executions; whether a crash loses them the first time, and whether their rows are forgotten."""
+
+    statuses: list[OrderStatusChanged]
+    executions: list[ExecutionReport]
+    crash: bool
+    forget: bool
 
 
 @st.composite
-def histories(draw: st.DrawFn) -> tuple[Batches, Scalar]:
-    """Batches of statuses and executions, whether the rows are forgotten after each, and what the rules make of them.
+def histories(draw: st.DrawFn) -> tuple[list[Batch], Scalar]:
+    """Batches of events over some trading days, and what the rules make of them.
 
     Each event fits the state before it, unless it is odd: so most are plain, and odd ones come amid them.
     """
-    scalar, sent = Scalar(), dict[str, list[ExecutionReport]]()
+    scalar, sent, today = Scalar(), dict[str, list[ExecutionReport]](), DAY + 7
     batches = []
     for _ in range(draw(st.integers(1, 5))):
         some_statuses, some_executions = [], []
@@ -297,20 +311,36 @@ def histories(draw: st.DrawFn) -> tuple[Batches, Scalar]:
             some_statuses.append(draw(statuses(scalar.orders)))
             scalar.take(some_statuses[-1])
         for _ in range(draw(st.integers(0, 30))):
-            some_executions.append(draw(executions(scalar.orders, sent)))
+            today += draw(st.sampled_from((0,) * 15 + (1,)))
+            some_executions.append(draw(executions(scalar.orders, sent, today)))
             scalar.take(some_executions[-1])
-        batches.append((some_statuses, some_executions, draw(st.booleans())))
+        batches.append(Batch(some_statuses, some_executions, draw(st.booleans()), draw(st.booleans())))
     return batches, scalar
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(histories())
-def test_the_fold_equals_the_scalar_rules(history: tuple[Batches, Scalar]) -> None:
+def test_the_fold_equals_the_scalar_rules(history: tuple[list[Batch], Scalar]) -> None:
     batches, scalar = history
+    assert_equal(folded(batches), scalar)
+
+
+def folded(batches: list[Batch]) -> Columnar:
+    """What the fold makes of batches."""
     columnar = Columnar()
-    for some_statuses, some_executions, forget in batches:
+    for some_statuses, some_executions, crash, forget in batches:
+        if crash:
+            lost = replace(columnar.after_a_crash(), outputs={}, anomalies=[], rejected=[])
+            lost.take(some_statuses, forget=False)
+            lost.take(some_executions, forget=False)
+            columnar = columnar.after_a_crash()
         columnar.take(some_statuses, forget=forget)
         columnar.take(some_executions, forget=forget)
+    return columnar
+
+
+def assert_equal(columnar: Columnar, scalar: Scalar) -> None:
+    """The fold and the rules put out the same and know the same of every order."""
     assert columnar.outputs == scalar.outputs
     for key in {anomaly["key"] for anomaly in (*columnar.anomalies, *scalar.anomalies)}:
         found = [anomaly for anomaly in columnar.anomalies if anomaly["key"] == key]
@@ -327,6 +357,61 @@ def test_the_fold_equals_the_scalar_rules(history: tuple[Batches, Scalar]) -> No
         assert order == msgspec.structs.replace(expected, executions=expected.executions[moved:])
         assert moved == 8 * chunk_count(stored)
         assert int.from_bytes(stored[:8], "little") == expire_at_ms(expected, CONTEXT)
+
+
+@st.composite
+def plain_histories(draw: st.DrawFn) -> tuple[list[Batch], Scalar]:
+    """Batches of which every event is plain, of children and others, over days; an order may be done for the day."""
+    scalar, numbers, today = Scalar(), dict.fromkeys(KEYS, 0), DAY
+    said: dict[str, list[OrderStatusChanged]] = {key: [] for key in KEYS}
+    batches = []
+    for _ in range(draw(st.integers(2, 6))):
+        some_statuses, some_executions = [], []
+        for key in draw(st.lists(st.sampled_from(KEYS), max_size=4)):
+            code = draw(st.sampled_from(["NEW", "PENDING_REPLACE", "DONE_FOR_DAY", "SUSPENDED", "REPLACED"]))
+            status = plain_status(key, len(said[key]) + 1, code, draw(st.integers(10**6, 10**6 + 1)))
+            status = msgspec.structs.replace(status, venue=draw(st.sampled_from(["XNAS", "XNYS", None])))
+            some_statuses.append(status)
+            said[key].append(some_statuses[-1])
+            scalar.take(some_statuses[-1])
+        for key in draw(st.lists(st.sampled_from(KEYS), max_size=25)):
+            numbers[key] += 1
+            today += draw(st.sampled_from((0, 0, 0, 0, 1)))
+            order = scalar.orders.get(key)
+            fill = plain_fill(numbers[key], key=key, ordered=order.quantity if order else 10**6)
+            fill = msgspec.structs.replace(
+                fill, trade_date=today, time_in_force="GOOD_TILL_CANCEL", price=101_000_000, market=market(draw, 2)
+            )
+            some_executions.append(fill)
+            scalar.take(fill)
+        batches.append(Batch(some_statuses, some_executions, draw(st.booleans()), draw(st.booleans())))
+    return batches, scalar
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(plain_histories())
+def test_children_and_later_days_need_no_scalar_rules(history: tuple[list[Batch], Scalar]) -> None:
+    batches, scalar = history
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("an event went through the scalar rules")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("operators.model.orders.fold.fold_by_rules", refuse)
+        columnar = folded(batches)
+    assert_equal(columnar, scalar)
+    assert columnar.anomalies == []
+
+
+def plain_status(key: str, sequence: int, code: str, quantity: int) -> OrderStatusChanged:
+    return OrderStatusChanged(
+        event_type="ORDER_STATUS_CHANGED", occurred_at=sequence, key=key, sequence=sequence, source="engine-1",
+        order=OrderSummary(
+            id=key[3:], parent_id=PARENTS.get(key), symbol="MSFT", side="BUY", quantity=quantity,
+            limit_price=101_000_000, time_in_force="GOOD_TILL_CANCEL",
+        ),
+        status=StatusDetail(code=code, filled_quantity=0), venue="XNAS", market=MarketState(volume=1, turnover=2),
+    )  # fmt: skip
 
 
 def plain_fill(number: int, *, key: str = KEYS[0], quantity: int = 1, ordered: int = 10**9) -> ExecutionReport:
@@ -409,13 +494,13 @@ def test_a_fill_never_reads_the_executions_that_left_the_row_and_a_bust_finds_th
 ) -> None:
     """Also through the scalar rules, where the order of a parent goes."""
     columnar, read = Columnar(), list[int]()
-    whole = OrderTable._all_left
+    whole = OldExecutions.everything
 
-    def noted(table: OrderTable, row: int) -> list[bytes]:
-        read.append(row)
-        return whole(table, row)
+    def noted(old: OldExecutions) -> list[bytes]:
+        read.append(1)
+        return whole(old)
 
-    monkeypatch.setattr(OrderTable, "_all_left", noted)
+    monkeypatch.setattr(OldExecutions, "everything", noted)
     columnar.take([opening("P1")], forget=True)
     columnar.take([plain_fill(number) for number in range(1, 401)], forget=True)
     columnar.take([plain_fill(number) for number in range(401, 601)], forget=True)
@@ -426,6 +511,27 @@ def test_a_fill_never_reads_the_executions_that_left_the_row_and_a_bust_finds_th
     order = columnar.order(KEYS[0])
     assert order is not None
     assert (order.filled, order.anomalies) == (599, 2)  # leavesQuantity as if not busted, and a repeat
+
+
+def test_an_order_that_comes_back_with_thousands_of_fills_reads_as_little_as_one_with_hundreds() -> None:
+    read = list[list[bytes]]()
+
+    def reading(columnar: Columnar, fill: ExecutionReport) -> list[list[bytes]]:
+        load = columnar.table._load_beside
+        columnar.table._load_beside = lambda key, names: read.append([*names]) or load(key, names)  # type: ignore[func-returns-value]
+        columnar.take([fill], forget=True)
+        columnar.table._load_beside = load
+        noted, read[:] = [*read], []
+        return noted
+
+    columnar = Columnar()
+    for start in range(1, 6_001, 1_500):
+        columnar.take([plain_fill(number) for number in range(start, start + 1_500)], forget=True)
+    [names] = reading(columnar, plain_fill(6_001))
+    assert [name[:5] for name in names] == [b"index"] * 3  # a window and two levels
+    _, chunks = reading(columnar, plain_fill(1_234))
+    assert chunks == [b"chunk" + (1_233 // 8).to_bytes(4, "big")]
+    assert [anomaly["kind"] for anomaly in columnar.anomalies] == ["DUPLICATE"]
 
 
 def without(schema: pa.Schema, later: set[str]) -> pa.Schema:

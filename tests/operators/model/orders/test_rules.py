@@ -18,7 +18,7 @@ from operators.model.events import (
 from operators.model.fees.tables import parse_schedule
 from operators.model.orders.executions import Execution, Identity, Recall, execution_of
 from operators.model.orders.rules import on_execution, on_status
-from operators.model.orders.state import FOREVER_MS, AnomalyKind, Context, Order, Step, expire_at_ms, source_id
+from operators.model.orders.state import FOREVER_MS, AnomalyKind, Context, Order, Step, expire_at_ms, name_id
 
 KEY = "ACC1|ORD1"
 DAY_MICROS = 86_400_000_000
@@ -313,8 +313,8 @@ def test_only_a_closed_order_expires() -> None:
 
 
 def test_a_source_has_the_same_number_everywhere() -> None:
-    assert source_id("order-engine-1") == source_id("order-engine-1") != source_id("order-engine-2")
-    assert source_id("order-engine") == 433391507214066791
+    assert name_id("order-engine-1") == name_id("order-engine-1") != name_id("order-engine-2")
+    assert name_id("order-engine") == 433391507214066791
 
 
 def test_every_status_can_be_consolidated() -> None:
