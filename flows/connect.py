@@ -19,12 +19,16 @@ if TYPE_CHECKING:
     from operators.codec.sources import SchemaSource
 
 
-def open_log(settings: Settings) -> Log:
-    """The log that the settings name. Connects when it is first used."""
+def open_log(settings: Settings, *, deadline_s: float | None = None) -> Log:
+    """The log that the settings name. Connects when it is first used.
+
+    `deadline_s` bounds every call that waits for a cluster; by default it is a minute.
+    """
     if settings.log.kind == "kafka":
         from broker.kafka import KafkaLog
 
-        return KafkaLog(",".join(settings.kafka.bootstrap_servers), settings.kafka.client_options())
+        servers, options = ",".join(settings.kafka.bootstrap_servers), settings.kafka.client_options()
+        return KafkaLog(servers, options) if deadline_s is None else KafkaLog(servers, options, deadline_s)
     from broker.embedded import EmbeddedLog
 
     return EmbeddedLog(settings.log.path, durable=settings.log.durable)
