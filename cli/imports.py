@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,10 +12,10 @@ import msgspec
 
 from cli.progress import bytes_progress
 from cli.session import with_settings
-from config.errors import NotFoundError, UsageError
+from config.errors import NotFoundError
 from config.settings import Settings
 from config.topics import DEAD_LETTER_TOPIC
-from flows.connect import open_codec, open_log
+from flows.connect import open_codec, open_log, require_topics
 from services.imports.common import (
     ACCOUNTS,
     EXECUTIONS_TOPIC,
@@ -151,10 +150,7 @@ def _import(
     from services.imports.common import write
 
     log = open_log(settings)
-    with closing(log.admin()) as admin:
-        missing = sorted({*topics, *([DEAD_LETTER_TOPIC] if letters else [])} - admin.topics().keys())
-    if missing:
-        raise UsageError(f"there is no topic {' or '.join(missing)}: run `orderflow topics create`")
+    require_topics(log, [*topics, *([DEAD_LETTER_TOPIC] if letters else [])])
     name = settings.application.client_id_of("orderflow", f"import-{file.name}")
     with bytes_progress(file.name) as progress:
         summary = write(log, open_codec(settings, topics), batches, progress, name=name)

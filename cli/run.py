@@ -62,6 +62,7 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
     from flows import chaos
     from flows.connect import open_flow
     from flows.failure import tell_supervisor
+    from flows.lock import only_one
     from flows.observe import LagWatch, log_summary, observers
     from flows.process import run_process
     from flows.supervisor import SUPERVISOR_VARIABLE, die_with_supervisor
@@ -80,6 +81,9 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
     # On one host only the first worker can have the port of the settings.
     port = 0 if supervisor and workers.index and settings.metrics.port else settings.metrics.port
     with ExitStack() as stack:
+        if not workers.index:  # the others of a cluster come and go with it
+            folder = settings.state.dir / settings.application.group_of(flow.name)
+            stack.enter_context(only_one(folder, f"the flow {flow.name}", os.environ))
         if port is not None:
             endpoint = stack.enter_context(Endpoint(settings.metrics.host, port, metrics, health))
             log.info("metrics and health are served", flow=flow.name, url=endpoint.url)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,14 @@ def open_log(settings: Settings, *, deadline_s: float | None = None) -> Log:
     from broker.embedded import EmbeddedLog
 
     return EmbeddedLog(settings.log.path, durable=settings.log.durable)
+
+
+def require_topics(log: Log, names: Iterable[str]) -> None:
+    """`UsageError` that says how to create them unless these topics are all there."""
+    with closing(log.admin()) as admin:
+        missing = sorted(set(names) - admin.topics().keys())
+    if missing:
+        raise UsageError(f"there is no topic {' or '.join(missing)}: run `orderflow topics create`")
 
 
 def schemas_folder(settings: Settings) -> Path:
