@@ -63,6 +63,7 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
     from flows.connect import open_flow
     from flows.failure import tell_supervisor
     from flows.lock import only_one
+    from flows.native_output import native_output_as_logs
     from flows.observe import LagWatch, log_summary, observers
     from flows.process import run_process
     from flows.supervisor import SUPERVISOR_VARIABLE, die_with_supervisor
@@ -88,6 +89,8 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
             endpoint = stack.enter_context(Endpoint(settings.metrics.host, port, metrics, health))
             log.info("metrics and health are served", flow=flow.name, url=endpoint.url)
         stack.enter_context(LagWatch(flow.log, flow.name, metrics, commits))
+        if workers.count > 1:
+            stack.enter_context(native_output_as_logs())
         began_s = time.monotonic()
         stopped = run_process(
             flow,
