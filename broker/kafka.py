@@ -15,6 +15,7 @@ from broker.contract import TopicPartition
 from broker.kafka_admin import KafkaAdmin
 from broker.kafka_client import LOGGER, TopicLookup, make_client
 from broker.kafka_errors import is_transient
+from broker.kafka_reach import why_unreachable
 from broker.kafka_sender import KafkaProducer
 from broker.kafka_transaction import KafkaTransaction
 from broker.kafka_waits import Waits
@@ -39,7 +40,8 @@ class KafkaLog:
     _waits: Waits = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_waits", Waits(self.bootstrap_servers))
+        waits = Waits(self.bootstrap_servers, why=lambda: why_unreachable(self._client("reach")))
+        object.__setattr__(self, "_waits", waits)
 
     @property
     def record_bytes_max(self) -> int:

@@ -252,8 +252,12 @@ def test_what_broke_first_is_not_hidden_by_stores_that_cannot_be_closed_after_it
     def refuse(*, committed: bool) -> None:
         raise StoreError("cannot be closed")
 
-    with pytest.raises(LogFullError, match="first"), Assembly(flow) as assembly:
-        monkeypatch.setattr(assembly.pipeline, "close", refuse)
-        raise LogFullError("first")
+    def fail() -> None:
+        with Assembly(flow) as assembly:
+            monkeypatch.setattr(assembly.pipeline, "close", refuse)
+            raise LogFullError("first")
+
+    with pytest.raises(LogFullError, match="first"):
+        fail()
     with pytest.raises(StoreError, match="cannot be closed"), Assembly(flow) as assembly:
         monkeypatch.setattr(assembly.pipeline, "close", refuse)
