@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.errors import UsageError
+from config.errors import ConfigurationError, Problem, UsageError
 from config.settings import SchemasSettings, Settings
 from config.topics import TOPICS
 from flows.catalog import SCHEMA_FOLDER
@@ -28,6 +28,7 @@ def open_log(settings: Settings, *, deadline_s: float | None = None) -> Log:
     if settings.log.kind == "kafka":
         from broker.kafka import KafkaLog
 
+        _require_file("kafka.ssl_ca_location", settings.kafka.ssl_ca_location)
         servers, options = ",".join(settings.kafka.bootstrap_servers), settings.kafka.client_options()
         return KafkaLog(servers, options) if deadline_s is None else KafkaLog(servers, options, deadline_s)
     from broker.embedded import EmbeddedLog
@@ -63,6 +64,7 @@ def open_registry(schemas: SchemasSettings) -> RegistrySchemas:
 
     if not schemas.registry_url:
         raise UsageError("this needs a schema registry: set schemas.registry_url")
+    _require_file("schemas.registry_ca_location", schemas.registry_ca_location)
     return RegistrySchemas(
         RegistryOptions(
             schemas.registry_url,
@@ -72,6 +74,11 @@ def open_registry(schemas: SchemasSettings) -> RegistrySchemas:
             timeout_s=schemas.registry_timeout_ms / 1_000,
         )
     )
+
+
+def _require_file(option: str, path: Path | None) -> None:
+    if path is not None and not path.is_file():
+        raise ConfigurationError([Problem(f"{option}: there is no file {path}")])
 
 
 def open_codec(settings: Settings, topics: Iterable[str]) -> Codec:
