@@ -20,11 +20,11 @@ POSITIONS: Final = (
 MONTHS: Final = ("accountId", "month", "shares", "exactTotal", "billedTotal", "tierAdjustment", "rounding", "exact")
 DAYS: Final = ("accountId", "tradeDate", "shares", "exactTotal", "billedTotal", "rounding", "exact")
 TIMELINE: Final = (
-    "occurredAt", "key", "origin", "kind", "code", "filledQuantity", "leavesQuantity", "lastQuantity", "lastPrice",
-    "marks", "text", "quantity", "price", "averagePrice", "execId", "correlationId", "sequence",
+    "occurredAt", "key", "origin", "kind", "code", "filledQuantity", "leavesQuantity", "text", "lastQuantity",
+    "lastPrice", "marks", "quantity", "price", "averagePrice", "execId", "correlationId", "sequence",
 )  # fmt: skip
 DASHBOARD: Final = (
-    "start", "symbol", "venue", "orders", "openNow", "fills", "tradedQuantity", "vwap", "fillRate", "canceled",
+    "symbol", "venue", "start", "orders", "openNow", "fills", "tradedQuantity", "vwap", "fillRate", "canceled",
     "rejected", "acknowledgementMicros", "firstFillMicros", "rejectReasons",
 )  # fmt: skip
 ALERTS: Final = (
@@ -32,8 +32,9 @@ ALERTS: Final = (
 )  # fmt: skip
 """The columns of each view that matter most, most important first. The others are shown by `--wide`."""
 
-_CELL_WIDTH_MAX: Final = 48
-"""Longer cells are cut where a terminal's width counts."""
+_CELL_WIDTH_MIN: Final = 20
+_CELL_WIDTH_MAX: Final = 60
+"""Where a terminal's width counts, cells are cut to what is left of it: to no less, and never to more."""
 
 
 def write_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, wide: bool) -> None:
@@ -45,28 +46,31 @@ def write_rows(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, wid
         return
     width = None if wide else _terminal_width()
     names = list(rows[0]) if wide else [name for name in columns if name in rows[0]]
-    cells = {name: [_cut(text(row[name]), width) for row in rows] for name in names}
-    shown = names if width is None else _fitting(cells, width)
-    write_table([name.upper() for name in shown], list(zip(*(cells[name] for name in shown), strict=True)))
+    cells = {name: [text(row[name]) for row in rows] for name in names}
+    shown = cells if width is None else _fitting(cells, width)
+    write_table([name.upper() for name in shown], list(zip(*shown.values(), strict=True)))
     left_out = len(rows[0]) - len(shown)
     if left_out:
         click.echo(f"{left_out} more columns: --wide, or --format json", err=True)
 
 
-def _fitting(cells: Mapping[str, Sequence[str]], width: int) -> list[str]:
-    """Those columns that fit beside each other, the first in any case."""
-    shown: list[str] = []
-    used = 0
+def _fitting(cells: Mapping[str, Sequence[str]], width: int) -> dict[str, Sequence[str]]:
+    """Those columns that fit beside each other, the first in any case; long cells are cut to what there is."""
+    shown: dict[str, Sequence[str]] = {}
+    left = width
     for name, column in cells.items():
-        needed = max(len(name), *map(len, column)) + (GAP if shown else 0)
-        if not shown or used + needed <= width:
-            shown.append(name)
-            used += needed
+        given = max(len(name), min(_CELL_WIDTH_MAX, max(map(len, column))))
+        if given > left and shown:
+            if left < max(len(name), _CELL_WIDTH_MIN):
+                continue
+            given = left
+        shown[name] = [_cut(cell, given) for cell in column]
+        left -= given + GAP
     return shown
 
 
-def _cut(cell: str, width: int | None) -> str:
-    return cell if width is None or len(cell) <= _CELL_WIDTH_MAX else cell[: _CELL_WIDTH_MAX - 1] + "…"
+def _cut(cell: str, width: int) -> str:
+    return cell if len(cell) <= width else cell[: width - 1] + "…"
 
 
 def _terminal_width() -> int | None:

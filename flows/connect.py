@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from config.errors import ConfigurationError, Problem, UsageError
+from config.options import suggest
 from config.settings import SchemasSettings, Settings
 from config.topics import TOPICS
 from flows.catalog import SCHEMA_FOLDER
@@ -89,7 +90,15 @@ def open_codec(settings: Settings, topics: Iterable[str]) -> Codec:
     for name in wanted:
         if name in TOPICS and TOPICS[name].schema is None:
             raise UsageError(f"the values of {name} have no schema; `orderflow dlq` shows them")
-    return Codec.latest(open_schemas(settings), wanted)
+    try:
+        return Codec.latest(open_schemas(settings), wanted)
+    except ConfigurationError as error:
+        unknown = [name for name in wanted if name not in TOPICS]
+        if not unknown:
+            raise
+        name = unknown[0]
+        hint = suggest(name, TOPICS)
+        raise UsageError(f"there is no schema of a topic {name!r}, subject {name}-value{hint}") from error
 
 
 def open_flow(settings: Settings, flow_or_file: str | Path) -> Flow:
