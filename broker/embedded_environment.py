@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import lmdb
 
-from config.disk import says_full, space_at
+from config.disk import require_space, says_full, space_at
 from config.errors import BrokerUnavailableError, LogFullError
 
 Result = TypeVar("Result")
@@ -37,6 +37,7 @@ class Environment:
         self._gate = _Gate()
         with _our_errors(path):
             Path(path).mkdir(parents=True, exist_ok=True)
+            require_space(path)
             self._environment = lmdb.open(
                 path,
                 map_size=map_bytes,

@@ -23,6 +23,8 @@ from config.errors import BrokenWorldError, BrokerUnavailableError, FencedError,
 # Of the time that the caller has, the client gets less: what does not return in time is given up before the end.
 _SHARE_OF_CLIENT = 5 / 6
 _RETRY_S = 0.01
+_FIRST_COMMIT_S = 5.0
+_LOOK_S = 0.2
 # Whatever is asked of it, a coordinator answers only when it can answer for the group.
 _ANY_PARTITION = Position("__consumer_offsets", 0)
 # librdkafka asks at most three times for the coordinator of a group, some milliseconds apart, and then waits for a
@@ -53,6 +55,7 @@ class KafkaTransaction(Sender):
         self._transactional_id = transactional_id
         self._holder, self._holders = this_holder(), GroupHolders(client, group)
         self._mark = encoded(self._holder).decode()
+        self._first_commit_s = _FIRST_COMMIT_S
         self._errand = Errand()
         try:
             self._call("opened", _Step("opened", self._producer.init_transactions))
@@ -133,13 +136,20 @@ class KafkaTransaction(Sender):
         return self._told(super()._broken_world(error, what))
 
     def _told(self, error: BrokenWorldError) -> BrokenWorldError:
-        """The error, or if another process has committed since this one opened the id, one that says who."""
+        """The error, or if another process has committed since this one opened the id, one that says who.
+
+        Whoever took over commits what both have just read, a moment later, so it is waited for; there is no hurry.
+        """
         if not isinstance(error, FencedError):
             return error
-        newest = self._holders.newest()
-        if newest is None or newest.since <= self._holder.since:
-            return error
-        return TakenOverError(taken_over(self._transactional_id, mine=self._holder, newest=newest))
+        until_s = time.monotonic() + self._first_commit_s
+        self._first_commit_s = 0.0  # once is enough
+        while time.monotonic() < until_s:
+            newest = self._holders.newest()
+            if newest is not None and newest.since > self._holder.since:
+                return TakenOverError(taken_over(self._transactional_id, mine=self._holder, newest=newest))
+            time.sleep(_LOOK_S)
+        return error
 
     def _cannot_be(self, done: str) -> str:
         return f"transaction {self._transactional_id} cannot be {done}"

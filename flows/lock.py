@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 import structlog
 
@@ -26,6 +26,7 @@ FILE: Final = "lock"
 PATIENCE_S: Final = 5.0
 """Processes of a supervisor that was killed need some time to notice it and end."""
 _LOOK_S: Final = 0.1
+_TEXT_BYTES: Final = 4_096
 
 log = structlog.get_logger(__name__)
 
@@ -43,19 +44,20 @@ def only_one(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / FILE).open("a+")
+        file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise StoreError(f"{folder}: cannot be written to: {error.strerror}; see state.dir in the settings") from error
-    with file:
+    try:
         _lock(file, folder, what, time.monotonic() + patience_s)
-        with suppress(OSError):  # a full disk must not hide behind a lock that tells less
-            file.truncate(0)
-            file.write(_holder(environment))
-            file.flush()
+        with suppress(OSError):  # on a full disk the lock tells less, and the stores tell why
+            os.truncate(file, 0)
+            os.pwrite(file, _holder(environment).encode(), 0)
         yield
+    finally:
+        os.close(file)
 
 
-def _lock(file: IO[str], folder: Path, what: str, deadline_s: float) -> None:
+def _lock(file: int, folder: Path, what: str, deadline_s: float) -> None:
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,10 +65,10 @@ def _lock(file: IO[str], folder: Path, what: str, deadline_s: float) -> None:
             if time.monotonic() < deadline_s:
                 time.sleep(_LOOK_S)
                 continue
-            file.seek(0)
+            holder = os.pread(file, _TEXT_BYTES, 0).decode(errors="replace").strip()
             raise AlreadyRunningError(
                 f"{what} runs on this host already, with the same state folder {folder.parent}: "
-                f"{file.read().strip() or 'a process that has just started'}. This one has changed nothing. End the "
+                f"{holder or 'a process that has just started'}. This one has changed nothing. End the "
                 "other first, by Ctrl-C or `kill`, and it commits what it has read; or, to run both, give one of them "
                 "another application.prefix"
             ) from None

@@ -24,7 +24,7 @@ from typing import Any, Final
 import lmdb
 
 from config.crash_points import CrashPoint, reach
-from config.disk import says_full, space_at
+from config.disk import require_space, says_full, space_at
 from config.errors import LogFullError, StoreError, StoreFencedError
 
 NEVER: Final = (1 << 63) - 1
@@ -76,6 +76,7 @@ class KeyGroupStore:
     def _open(self, changelog: str) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            require_space(self.path)
             env = lmdb.open(
                 str(self.path), map_size=_MAP_BYTES_FIRST, max_dbs=4, sync=False, metasync=False, writemap=False
             )

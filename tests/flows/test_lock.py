@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -59,6 +60,18 @@ def test_a_lock_goes_with_its_process_however_that_ends_and_is_waited_for(tmp_pa
             attempt(tmp_path)
         holder.send_signal(signal.SIGKILL)
         attempt(tmp_path, patience_s=60)
+
+
+def test_on_a_full_disk_the_lock_holds_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with (
+        only_one(tmp_path, "f", {}),
+        pytest.raises(AlreadyRunningError, match="a process that has just started"),
+    ):
+        attempt(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_an_error_that_names_it(tmp_path: Path) -> None:
