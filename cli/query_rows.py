@@ -249,4 +249,6 @@ def text(value: Any) -> str:
 
 
 def _is_empty(value: Any) -> bool:
-    return value is None or value in ("", {}, [])
+    if isinstance(value, Mapping):
+        return all(part is None for part in value.values())
+    return value is None or value in ("", [])
