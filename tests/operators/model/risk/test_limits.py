@@ -22,6 +22,7 @@ from operators.model.risk.limits import (
 )
 from operators.model.risk.limits_files import parse_accounts, parse_controls, parse_locates, parse_symbols
 from operators.model.risk.limits_in_force import CORE_CHECKS, Count, Level, Limit, Limits, LimitsInForce
+from operators.model.risk.shared import SelfTradeRelease
 
 FOLDER = Path(config.__file__).parent
 
@@ -150,10 +151,11 @@ def test_limits_are_worked_out_again_only_when_a_control_changes() -> None:
 @pytest.mark.parametrize(
     ("struct", "file"),
     [
-        (RiskControl, "risk.controls-value/v2.avsc"),
+        (RiskControl, "risk.controls-value/v3.avsc"),
         (SymbolReference, "reference.symbols-value/v2.avsc"),
         (AccountReference, "reference.accounts-value/v1.avsc"),
         (Locate, "reference.locates-value/v1.avsc"),
+        (SelfTradeRelease, "risk.releases-value/v1.avsc"),
     ],
 )
 def test_structs_have_the_fields_of_the_contract(struct: type[msgspec.Struct], file: str) -> None:
