@@ -70,7 +70,7 @@ def on_status(
             book, order, status, tables, limits, today, filled - order.filled, filled_notional - order.filled_notional
         )
     changed = replace(order, sequences=sequences, filled=filled, filled_notional=filled_notional)
-    with_order(book, order_id, _with_code(changed, status))
+    with_order(book, order_id, by_status(changed, status))
     return ()
 
 
@@ -86,6 +86,17 @@ def with_order(book: Book, order_id: str, order: OrderRisk) -> None:
     effects = _effect(before), _effect(order)
     if effects[0] != effects[1] or (before is not None and before.terms.price != order.terms.price):
         _count(book, order_id, order, *effects)
+
+
+def by_status(order: OrderRisk, status: OrderStatusChanged) -> OrderRisk:
+    """The order with the terms that are in force by this status, and what is open under them."""
+    code, quantity, leaves = status.status.code, status.order.quantity, status.status.leaves_quantity
+    if code in _ENDED or (code in _PAUSED and leaves == 0):
+        terms = replace(order.terms, quantity=quantity)
+        return replace(order, terms=terms, leaves=0, closed=True, pending=(), replacing=False)
+    order = _confirmed(order, quantity, status.order.limit_price, code)
+    leaves = max(0, quantity - order.filled if leaves is None else leaves)
+    return replace(order, leaves=leaves, closed=False)
 
 
 class _Effect(NamedTuple):
@@ -205,17 +216,6 @@ def _filled(status: OrderStatusChanged) -> tuple[int, int]:
     if filled < 0 or (filled > 0 and (average is None or average < 0)):
         raise InvalidRecordError(f"filled quantity {filled} at average price {average}")
     return filled, fitting(filled * (average or 0), "filled notional")
-
-
-def _with_code(order: OrderRisk, status: OrderStatusChanged) -> OrderRisk:
-    """The order with the terms that are in force by this status, and what is open under them."""
-    code, quantity, leaves = status.status.code, status.order.quantity, status.status.leaves_quantity
-    if code in _ENDED or (code in _PAUSED and leaves == 0):
-        terms = replace(order.terms, quantity=quantity)
-        return replace(order, terms=terms, leaves=0, closed=True, pending=(), replacing=False)
-    order = _confirmed(order, quantity, status.order.limit_price, code)
-    leaves = max(0, quantity - order.filled if leaves is None else leaves)
-    return replace(order, leaves=leaves, closed=False)
 
 
 def _confirmed(order: OrderRisk, quantity: int, limit: int | None, code: str) -> OrderRisk:

@@ -43,6 +43,11 @@ _MONEY: Final = (
     "max_order_notional", "max_exposure", "max_net_exposure", "max_net_long", "max_net_short", "max_credit",
     "max_daily_notional", "max_daily_loss",
 )  # fmt: skip
+_WINDOWS: Final = (
+    ("max_messages", "message_window_ms"),
+    ("max_total_messages", "total_message_window_ms"),
+    ("max_executions", "execution_window_ms"),
+)
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 
 
@@ -53,6 +58,7 @@ class _Levels(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_field
     collar_away_bps: int | None = None
     reference_age_max_ms: int | None = None
     max_messages: int | None = None
+    max_total_messages: int | None = None
     max_exposure: Number | None = None
     max_position: int | None = None
     max_long: int | None = None
@@ -79,6 +85,7 @@ class _Restriction(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_
 class _Scope(_Levels, kw_only=True, rename="camel", forbid_unknown_fields=True):
     trading_state: TradingState | None = None
     message_window_ms: int | None = None
+    total_message_window_ms: int | None = None
     order_to_trade_from: int | None = None
     execution_window_ms: int | None = None
     self_trade: SelfTrade | None = None
@@ -217,11 +224,13 @@ def _scope_problems(scope: str, given: _Scope) -> Iterator[str]:
             yield f"{_camel(name)} is a limit of an account: give it under FIRM, DESK or ACCOUNT"
         if level < 0:
             yield f"{_camel(name)} {level} is too small"
-        if name in ("max_messages", "max_executions") and level > TIMES_MAX:
+        if name in dict(_WINDOWS) and level > TIMES_MAX:
             yield f"{_camel(name)} {level} is too large: at most {TIMES_MAX}"
+        if name == "max_total_messages" and scope.startswith("ACCOUNT:"):
+            yield "maxTotalMessages counts over accounts: give it under FIRM, DESK, SYMBOL or SESSION"
     if scope.startswith("SESSION:") and (given.max_working_orders is not None or given.max_executions is not None):
         yield "a session has no working orders and executions of its own: limit its messages"
-    for limit, window in (("max_messages", "message_window_ms"), ("max_executions", "execution_window_ms")):
+    for limit, window in _WINDOWS:
         has_limit = any(name == limit for name, _ in _named_levels(given))
         span = getattr(given, window)
         if has_limit != (span is not None):

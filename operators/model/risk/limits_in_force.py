@@ -7,6 +7,7 @@
 the request |
 | maxPosition, maxLong, maxShort | every scope | the account in the symbol |
 | maxMessages | every scope | what the scope counts, see `limits` |
+| maxTotalMessages | every scope | all accounts in the scope |
 | maxWorkingOrders, maxExecutions | every scope but SESSION | what the scope counts |
 | the others | FIRM, DESK, ACCOUNT | the account |
 | selfTrade, shortSaleMarking, locate | every scope | the request |
@@ -52,8 +53,8 @@ _FIELD_OF: Final[Mapping[str, str]] = {
     "ORDER_TO_TRADE": "max_order_to_trade",
     "LOOK_ALIKE_ORDER": "duplicate_window_ms",
 }
-_SPECIAL: Final = ("MESSAGE_RATE", "MAX_WORKING_ORDERS", "EXECUTION_THROTTLE", "SELF_TRADE", "SHORT_SALE_MARKING",
-                   "LOCATE", "KNOWN_ACCOUNT")  # fmt: skip
+_SPECIAL: Final = ("MESSAGE_RATE", "TOTAL_MESSAGE_RATE", "MAX_WORKING_ORDERS", "EXECUTION_THROTTLE", "SELF_TRADE",
+                   "SHORT_SALE_MARKING", "LOCATE", "KNOWN_ACCOUNT")  # fmt: skip
 KNOWN_CHECKS: Final = frozenset(_FIELD_OF) | frozenset(_SPECIAL)
 """What `requiredChecks` may name. KNOWN_ACCOUNT asks for a record in reference.accounts."""
 
@@ -110,6 +111,8 @@ class Limits(NamedTuple):
     levels: Mapping[str, Level] = {}
     """By field of `Levels`; those that no scope gives are left out."""
     rates: Sequence[Count] = ()
+    totals: Sequence[Count] = ()
+    """Over all accounts in a scope, which `over` names."""
     executions: Sequence[Count] = ()
     working: Sequence[Count] = ()
     order_to_trade_from: int = 0
@@ -140,7 +143,12 @@ class Limits(NamedTuple):
     def _is_given(self, check: str, account_known: bool) -> bool:
         if check in _FIELD_OF:
             return self.level(_FIELD_OF[check]).hard is not None
-        counts = {"MESSAGE_RATE": self.rates, "MAX_WORKING_ORDERS": self.working, "EXECUTION_THROTTLE": self.executions}
+        counts = {
+            "MESSAGE_RATE": self.rates,
+            "TOTAL_MESSAGE_RATE": self.totals,
+            "MAX_WORKING_ORDERS": self.working,
+            "EXECUTION_THROTTLE": self.executions,
+        }
         if check in counts:
             return any(count.level.hard is not None for count in counts[check])
         given = {
@@ -190,6 +198,7 @@ def limits_of(found: Found) -> Limits:
         states=[(_state(control.trading_state), scope) for scope, _, control in found],
         levels=_levels(found, account),
         rates=_counts(found, "max_messages", "message_window_ms"),
+        totals=_counts([(s, s, c) for s, _, c in found], "max_total_messages", "total_message_window_ms"),
         executions=_counts(no_session, "max_executions", "execution_window_ms"),
         working=_counts(no_session, "max_working_orders", None),
         order_to_trade_from=min((c.order_to_trade_from or 0 for _, _, c in account if _has_ratio(c)), default=0),
