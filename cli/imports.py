@@ -165,12 +165,14 @@ def _check_found(summary: ImportSummary, file: str, kind: str) -> None:
             f"{file}: none of its {summary.recognised} messages is of a session with the --counterparty given; "
             "nothing was imported"
         )
-    if summary.recognised:
-        return
+    imported = summary.intents + summary.statuses + summary.executions
+    if imported or summary.recognised > summary.malformed:
+        return  # a session of heartbeats is a FIX log too; chance finds a message or two in any bytes
     reason = summary.malformed_first[0].reason if summary.malformed_first else ""
     found = [
         f"{count} {what}"
         for count, what in (
+            (summary.recognised, "message(s) that say nothing of orders"),
             (summary.messages[OTHER_TEXT], "line(s) of other text"),
             (summary.malformed, f"damaged piece(s), the first: {reason}"),
         )

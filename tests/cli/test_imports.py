@@ -89,3 +89,14 @@ def test_without_topics_it_says_how_to_create_them(run):
     result = run("import", "lobster", SAMPLE)
     assert result.exit_code == 2
     assert "orderflow topics create" in result.stderr
+
+
+@pytest.mark.parametrize("kind", ["itch", "lobster"])
+def test_a_file_of_another_kind_is_a_failure_that_says_what_it_has(topics, run, kind):
+    file = Path(__file__).parents[2] / "README.md"
+    arguments = ["--symbol", "ABC"] if kind == "lobster" else []
+    result = run("import", kind, file, "--date", "2026-06-11", *arguments)
+    assert result.exit_code == 1
+    assert f"{file}: there is no {kind.upper()} message in it, only " in result.stderr
+    assert "damaged piece(s), the first: " in result.stderr
+    assert json.loads(result.stdout)["statuses"] == 0
