@@ -118,7 +118,7 @@ class ViewsJob:
         topology = self.folder / "views.yaml"
         topology.write_text(shipped.replace("grace: 30s", "grace: 1d").replace("epoch: 50ms", "epoch: 10ms"))
         self.command = ("run", str(topology))
-        self.records = encoded(_with_outputs(generate_events(self.orders, self.seed)))
+        self.records = encoded(with_outputs(generate_events(self.orders, self.seed)))
 
     def problems(self, place: Place) -> list[str]:
         positions = {
@@ -244,7 +244,7 @@ class ChainJob:
 _OUTPUT_TOPICS = {OrderStatusChanged: "orders.status", OrderEnriched: "orders.enrichment"}
 
 
-def _with_outputs(events: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def with_outputs(events: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each event, followed by what the rules of `order_status` send for it."""
     context, orders = Context(parse_schedule(FEES.read_text())), dict[str, Order | None]()
     for topic, row in events:
