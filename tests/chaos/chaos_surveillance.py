@@ -6,7 +6,7 @@ the event time of every key group, on which alerts depend, follows from the orde
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,10 +115,7 @@ class SurveillanceJob:
         self.records = encoded((topic, msgspec.to_builtins(event)) for topic, event in rows)
 
     def problems(self, place: Place) -> list[str]:
-        model = _Model({trader.account: trader.owner for trader in _traders()})
-        for record, row in with_records(place.log, "orders.milestones"):
-            model.take(msgspec.convert(row, Milestone), record.partition())
-        model.end()
+        model = self.expected(place)
         told: defaultdict[tuple[str, str, str | None], list[OrderAlert]] = defaultdict(list)
         for row in decoded(place.log, "orders.alerts"):
             _note(told, msgspec.convert(row, OrderAlert))
@@ -132,9 +129,13 @@ class SurveillanceJob:
             *self._state_problems(place, model),
         ]
 
-    def kinds(self, place: Place) -> Counter[str]:
-        """How many alerts of each kind and state were told."""
-        return Counter(f"{row['kind']} {row['state']}" for row in decoded(place.log, "orders.alerts"))
+    def expected(self, place: Place) -> Model:
+        """The rules after all that is in the log."""
+        model = Model({trader.account: trader.owner for trader in _traders()})
+        for record, row in with_records(place.log, "orders.milestones"):
+            model.take(msgspec.convert(row, Milestone), record.partition())
+        model.end()
+        return model
 
     def _view_problems(self, place: Place, alerts: Iterable[OrderAlert]) -> list[str]:
         episodes: dict[str, AlertEpisode] = {}
@@ -146,7 +147,7 @@ class SurveillanceJob:
         }
         return differences("view of alerts", held, episodes)
 
-    def _state_problems(self, place: Place, model: _Model) -> list[str]:
+    def _state_problems(self, place: Place, model: Model) -> list[str]:
         found = []
         for step, states in model.states.items():
             stored = store_values(place.state / self.flow / step)
@@ -262,7 +263,7 @@ def _last(traders: Iterable[_Trader], at: int) -> Iterator[Milestone]:
             )  # fmt: skip
 
 
-class _Model:
+class Model:
     """The rules, record by record; nothing of the engine."""
 
     def __init__(self, owners: Mapping[str, str]) -> None:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from chaos_driver import Chaos
 from chaos_jobs import ChainJob, LifecycleJob, OrderStatusJob, ViewsJob
-from chaos_log import Job, store_values
+from chaos_log import Job, codec, read_all, store_values
 from chaos_processes import ForkServer
 from chaos_risk import RiskJob
 from chaos_surveillance import SurveillanceJob
 from chaos_world import Feeder, LogKind, World
 
 from flows.chaos import CRASH_VARIABLE, MAX_VARIABLE, SEED_VARIABLE
+from operators.model.events import Event, account_of
 
 pytestmark = [pytest.mark.kills, pytest.mark.timeout(400)]
 
@@ -118,3 +121,46 @@ def test_a_loss_or_a_repetition_would_be_noticed(make_world: Callable[[LogKind],
     assert found["outputs"] > 1
     assert found["sequences"] > 1
     assert store_values(place.folder / "state" / "chain" / "orders") == {}
+
+
+def test_a_decision_too_many_or_another_one_would_be_noticed(make_world: Callable[[LogKind], World]) -> None:
+    place, job = make_world("embedded"), RiskJob(24, seed=1)
+    decisions = list(job.decisions())
+    assert {decision.event_type for decision in decisions} == {"RISK_APPROVED", "RISK_REJECTED"}
+    written(place, job, "risk.outcome", decisions[:-1])
+    lost = [problem for problem in job.problems(place.place) if "decision" in problem]
+    assert [problem.partition(": ")[0] for problem in lost] == [f"account {account_of(decisions[-1].key)}"]
+    written(place, job, "risk.outcome", decisions[-1:])
+    assert not [problem for problem in job.problems(place.place) if "decision" in problem]
+    written(place, job, "risk.outcome", decisions[-1:])
+    assert [problem for problem in job.problems(place.place) if "decisions on" in problem]
+    other, job = make_world("embedded"), RiskJob(24, seed=1)
+    changed = msgspec.structs.replace(decisions[-1], limits_version="FIRM@0")
+    written(other, job, "risk.outcome", [*decisions[:-1], changed])
+    assert [problem for problem in job.problems(other.place) if "by the rules" in problem]
+
+
+def test_an_alert_too_many_or_too_few_would_be_noticed(make_world: Callable[[LogKind], World], tmp_path: Path) -> None:
+    place, job = make_world("embedded"), SurveillanceJob(60, 1, tmp_path)
+    written(place, job, "orders.alerts", [])
+    alerts = job.expected(place.place).alerts
+    written(place, job, "orders.alerts", alerts[1:])
+    assert [problem for problem in job.problems(place.place) if problem.startswith("alerts by")]
+    other = make_world("embedded")
+    written(other, job, "orders.alerts", alerts)
+    assert not [problem for problem in job.problems(other.place) if problem.startswith("alerts by")]
+    written(other, job, "orders.alerts", alerts[:1])
+    assert [problem for problem in job.problems(other.place) if problem.startswith("alerts by")]
+
+
+def written(place: World, job: Job, topic: str, outputs: Sequence[Event]) -> None:
+    """Writes outputs as a flow would, and before the first of them the job's input."""
+    feeder = Feeder(place.log, job)
+    if not read_all(place.log, job.sources[0]):
+        feeder.feed(feeder.left)
+    feeder.close()
+    with closing(place.log.producer("flow")) as producer:
+        for output in outputs:
+            [value] = codec().encode_records(topic, [msgspec.to_builtins(output)])
+            producer.send(topic, output.key.encode(), value)
+        producer.flush()
