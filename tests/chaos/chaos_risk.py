@@ -64,8 +64,8 @@ class RiskJob:
     name: str = "risk_check"
     command: Sequence[str] = ("run", "risk_check")
     flow: str = "risk_check"
-    steps: Mapping[str, int] = field(default_factory=lambda: {"risk": 32})
-    sources: Sequence[str] = ("orders.input", "orders.status")
+    steps: Mapping[str, int] = field(default_factory=lambda: {"self_trade": 32, "totals": 32, "risk": 32})
+    sources: Sequence[str] = ("orders.input", "orders.status", "risk.releases")
     progress_topic: str = "risk.outcome"
     environment: Mapping[str, str] = field(default_factory=dict)
     records: Sequence[Input] = ()
