@@ -32,7 +32,8 @@ class Engine:
 def ours(workers: int = 1, settings: Mapping[str, str] | None = None) -> Engine:
     """The product with so many workers; `settings` are environment variables besides those of the connection."""
     several = f"{workers} workers" if workers > 1 else "1 worker"
-    return Engine(f"orderflow-{workers}", f"orderflow, {several}", flow_command(f"--workers {workers}", settings))
+    options = f"--workers {workers}" if workers > 1 else ""  # one process needs no supervisor beside it
+    return Engine(f"orderflow-{workers}", f"orderflow, {several}", flow_command(options, settings))
 
 
 def flow_command(options: str = "", settings: Mapping[str, str] | None = None) -> str:

@@ -69,6 +69,13 @@ class Reader(Protocol):
         """The assigned partitions of which that is true."""
         ...
 
+    def hold(self, partitions: Iterable[TopicPartition]) -> None:
+        """Gives nothing of these partitions until called again without them; then it goes on where it was.
+
+        A client may have to fetch again what it had in memory of them.
+        """
+        ...
+
     def fetched(self) -> Mapping[TopicPartition, int]:
         """Offsets before which this reader needs nothing more from the log, as far as it knows; for watching it.
 

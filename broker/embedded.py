@@ -12,7 +12,7 @@ With `durable` every commit is flushed before it returns, and such an end loses 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +67,7 @@ class EmbeddedReader(Connection):
         self._positions: dict[TopicPartition, int] = {}
         self._turn = 0
         self._ended: set[TopicPartition] = set()
+        self._held: frozenset[TopicPartition] = frozenset()
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         with self._environment.read() as transaction:
@@ -75,6 +76,7 @@ class EmbeddedReader(Connection):
                 self._tables.bounds(transaction, self._topics[topic], partition)
         self._positions = {TopicPartition(*partition): offset for partition, offset in offsets.items()}
         self._ended = set()
+        self._held = frozenset()
 
     def read(self, records_max: int, timeout_s: float) -> list[EmbeddedRecord]:
         """As the contract says; returns early, with nothing, when it turns out that all partitions are at their end."""
@@ -100,12 +102,15 @@ class EmbeddedReader(Connection):
     def ended(self) -> AbstractSet[TopicPartition]:
         return self._ended
 
+    def hold(self, partitions: Iterable[TopicPartition]) -> None:
+        self._held = frozenset(partitions)
+
     def fetched(self) -> Mapping[TopicPartition, int]:
         return self._positions
 
     def _take(self, transaction: object, records_max: int) -> list[EmbeddedRecord]:
         """A fair share from every partition first, then what is left from whichever has more; turns rotate."""
-        partitions = list(self._positions)
+        partitions = [partition for partition in self._positions if partition not in self._held]
         if not partitions:
             return []
         self._turn = (self._turn + 1) % len(partitions)

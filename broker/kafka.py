@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -91,10 +91,12 @@ class KafkaReader:
         self._lookup = TopicLookup(self._consumer, waits, deadline_s)
         self._assigned: frozenset[TopicPartition] = frozenset()
         self._ended: set[TopicPartition] = set()
+        self._held: frozenset[TopicPartition] = frozenset()
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         for topic, partition in offsets:
             self._lookup.check(topic, partition)
+        self.hold(())
         self._assigned = frozenset(offsets)
         self._ended.clear()
         self._fetched.clear()
@@ -121,6 +123,14 @@ class KafkaReader:
 
     def ended(self) -> AbstractSet[TopicPartition]:
         return self._ended
+
+    def hold(self, partitions: Iterable[TopicPartition]) -> None:
+        held = frozenset(partitions)
+        if released := self._held - held:
+            self._consumer.resume([Position(*partition) for partition in released])
+        if more := held - self._held:
+            self._consumer.pause([Position(*partition) for partition in more])
+        self._held = held
 
     def fetched(self) -> Mapping[TopicPartition, int]:
         return self._fetched

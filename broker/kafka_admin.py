@@ -35,6 +35,8 @@ _LEADERS_CHANGED = frozenset(
 
 _NO_LEADERS = KafkaError._NOENT
 """What the client says when no partition that it is asked about has a leader now, as after a broker's restart."""
+_NEW_CLIENT_S = 0.25
+"""From a client that is no good any more to the next one, which costs threads and connections."""
 
 
 class AdminConnection:
@@ -205,8 +207,9 @@ class KafkaAdmin:
                     for position, future in futures.items()
                 }
             except KafkaException as error:
-                if error.args[0].code() in _LEADERS_CHANGED:
-                    # This client would ask by the leaders it knew for minutes, until its metadata is refreshed.
+                if error.args[0].code() in (*_LEADERS_CHANGED, _NO_LEADERS):
+                    # This client would go on with what it knew of the leaders for minutes, until it is refreshed.
+                    time.sleep(_NEW_CLIENT_S)
                     self._connection.renew(client)
                 raise
 

@@ -31,12 +31,13 @@ log = structlog.get_logger(__name__)
 def run(settings: Settings, flow: str, workers: int | None, until_end: bool) -> None:
     """Run FLOW: the name of one that ships with us, or a topology file.
 
-    With several workers a supervisor starts them as one cluster on this host and restarts all when one dies. In a pod,
-    JOB_COMPLETION_INDEX, ORDERFLOW__WORKERS and ORDERFLOW__WORKERS__ADDRESSES say which worker this is.
+    With --workers, 1 included, a supervisor starts so many as one cluster on this host and restarts all when one dies.
+    In a pod, JOB_COMPLETION_INDEX, ORDERFLOW__WORKERS and ORDERFLOW__WORKERS__ADDRESSES say which worker this is.
     """
+    supervised = settings.workers.index is None and (workers is not None or settings.workers.count > 1)
     if workers is not None:
         settings = replace(settings, workers=replace(settings.workers, count=workers))
-    if settings.workers.index is None and settings.workers.count > 1:
+    if supervised:
         _supervise(settings, flow)
     else:
         with _told_to_the_supervisor():

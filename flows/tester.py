@@ -110,9 +110,18 @@ class FlowTester:
             [value] = self._codec.encode_records(topic, [record])
             self.send_bytes(topic, (key or record["key"]).encode(), value)
 
-    def send_bytes(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None = None) -> None:
-        """Writes any bytes, to see what a flow makes of them."""
-        self._producer.send(topic, key, value, headers=headers, timestamp_ms=int(self._clock_s * 1e3))
+    def send_bytes(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None = None,
+        *,
+        timestamp_ms: int | None = None,
+    ) -> None:
+        """Writes any bytes, to see what a flow makes of them; by default as of now, on the clock of this tester."""
+        timestamp_ms = int(self._clock_s * 1e3) if timestamp_ms is None else timestamp_ms
+        self._producer.send(topic, key, value, headers=headers, timestamp_ms=timestamp_ms)
 
     def run(self) -> None:
         """Processes and commits everything that is in the log, epoch by epoch, and what time has made due."""

@@ -80,6 +80,14 @@ class Broker:
         _signal(self.pid, signal.SIGKILL)
         _gone_within(self.pid, _STOP_TIMEOUT_S)
 
+    def pause(self) -> None:
+        """Stops the broker in its tracks, as a machine that swaps or a virtual one that is moved: connections stay."""
+        _signal(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it go on after `pause`."""
+        _signal(self.pid, signal.SIGCONT)
+
     def restart(self) -> None:
         """Starts again on the same data and ports after `stop` or `kill`."""
         self.pid = _launch(self.data_dir, self.libraries)

@@ -95,7 +95,8 @@ class Lane(StatefulSourcePartition[Item, None]):
             self._had_data = True
         else:
             self._empty_reads += 1
-            if self._is_done() and not self._owes_tick:
+            # The last records may have made timers due, which the tick of the next epoch lets happen.
+            if self._is_done() and not self._owes_tick and not self._had_data:
                 self._state.ended = True
                 raise StopIteration
         self._awake_at = datetime.now(UTC) + timedelta(seconds=self._wait_s(full=full))

@@ -25,7 +25,9 @@ AHEAD_MS: Final = 1_000
 """Partitions may be ahead of one that gives nothing by this much; what comes as it happens is never that far."""
 PATIENCE_S: Final = 1.0
 WAITING_MAX: Final = 100_000
-"""Records of one topic that wait, about; partitions so uneven are together only as far as that goes."""
+"""Records of one topic that wait, about: from then on only partitions are read of which nothing waits."""
+RELEASED_BELOW: Final = WAITING_MAX // 4
+"""With fewer waiting all are read again. Far fewer: a client may fetch anew what it had of those it left alone."""
 _NOTHING_NEEDED: Final = 2**63 - 1
 _BEFORE_EVERYTHING: Final = -(2**62)
 
@@ -81,16 +83,39 @@ class _Topic:
         self.partitions = {tp.partition: _Partition(tp, now_s) for tp in partitions}
         self.waiting = 0
         self.has_more = False
-        """Whether the client gave all that it was asked for, so that it has more at hand."""
+        """Whether the client has more at hand: it gave all that it was asked for, or leaves something alone."""
+        self._held: frozenset[TopicPartition] = frozenset()
+        """Those that the reader leaves alone, because too many records wait and these are not the ones waited for."""
 
     def fill(self, records_max: int, now_s: float) -> None:
         """Reads until something waits of every partition that has more to give, as far as the client has it."""
-        while self.waiting < WAITING_MAX and any(not partition.runs for partition in self.partitions.values()):
-            found = self.reader.read(records_max, 0.0)
-            self._add(found, now_s)
-            self.has_more = len(found) == records_max
-            if not self.has_more:
+        if self._held and self.waiting < RELEASED_BELOW:
+            self._hold(frozenset())
+        while not self._held and self.waiting < WAITING_MAX and any(not p.runs for p in self.partitions.values()):
+            if not self._read(records_max, now_s):
                 return
+        if self._held or self.waiting >= WAITING_MAX:
+            self._fill_those_behind(records_max, now_s)
+
+    def _fill_those_behind(self, records_max: int, now_s: float) -> None:
+        """The same, but reads only partitions of which nothing waits."""
+        every = frozenset(partition.tp for partition in self.partitions.values())
+        while behind := every - {p.tp for p in self.partitions.values() if p.runs} - self.reader.ended():
+            self._hold(every - behind)
+            if not self._read(records_max, now_s):
+                return
+
+    def _hold(self, partitions: frozenset[TopicPartition]) -> None:
+        if partitions != self._held:
+            self.reader.hold(partitions)
+            self._held = partitions
+
+    def _read(self, records_max: int, now_s: float) -> bool:
+        found = self.reader.read(records_max, 0.0)
+        self._add(found, now_s)
+        full = len(found) == records_max
+        self.has_more = full or bool(self._held)
+        return full
 
     def _add(self, records: Sequence[Record], now_s: float) -> None:
         """Records come in runs of one partition, and most of the time goes into finding where each belongs."""
@@ -160,6 +185,7 @@ class TogetherReader:
                 heapq.heapreplace(behind, (partition.place_ms, number, topic, partition))
                 continue
             heapq.heappop(behind)
+            partition.heard_at_s = now_s  # it is waited for from now on, however long its records have waited
             if partition.tp not in ended:
                 if topic.has_more:
                     return left, True

@@ -369,6 +369,36 @@ def test_a_reader_at_the_end_gets_what_comes_later(log, make_topic, unique) -> N
             assert values(found) == [value]
 
 
+def test_a_reader_gives_nothing_of_what_it_holds_and_goes_on_where_it_was(log, make_topic, unique) -> None:
+    topic = make_topic(partitions=2)
+    zero, one = parts(topic, 2)
+    with closing(log.producer(unique)) as producer:
+        for number in range(600):
+            producer.send(topic, None, str(number).encode(), partition=number % 2)
+        producer.flush()
+    got: dict[int, list[int]] = {0: [], 1: []}
+    with closing(log.reader(unique)) as reader:
+        reader.assign({zero: 0, one: 0})
+
+        def read(times: int, of: frozenset[int]) -> None:
+            for _ in range(times):
+                for record in reader.read(20, 0.2):
+                    assert record.partition() in of
+                    got[record.partition()].append(record.offset())
+
+        read(3, frozenset({0, 1}))
+        reader.hold([zero])
+        read(4, frozenset({1}))
+        assert zero not in reader.ended()
+        reader.hold([one])
+        read(4, frozenset({0}))
+        reader.hold([])
+        while not reader.at_end():
+            read(1, frozenset({0, 1}))
+        assert reader.ended() == {zero, one}
+    assert got == {0: list(range(300)), 1: list(range(300))}
+
+
 def test_topics_are_created_once_listed_and_deleted(admin: Admin, unique: str) -> None:
     first, second = TopicSpec(f"{unique}-a", 2), TopicSpec(f"{unique}-b", 3)
     assert admin.create_topics([first]) == [first.name]

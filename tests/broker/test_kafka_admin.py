@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import Future
+from typing import Any, NamedTuple
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException
 
+from broker import kafka_admin
+from broker.contract import TopicPartition
 from broker.kafka_admin import AdminConnection, KafkaAdmin
 from broker.kafka_waits import Waits
 from config.errors import BrokerUnavailableError
@@ -60,3 +66,37 @@ def test_offsets_are_asked_for_over_a_connection_only() -> None:
     with pytest.raises(KafkaException) as told:
         AdminConnection({"bootstrap.servers": "127.0.0.1:9"}).connected_client(0.1)
     assert told.value.args[0].code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT)
+
+
+class Offset(NamedTuple):
+    offset: int
+
+
+class ForgetfulClient:
+    """Like the client's own, it keeps what it once heard of the leaders; only the third heard of one."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        ForgetfulClient.made += 1
+        self._has_leaders = ForgetfulClient.made >= 3
+
+    def list_topics(self, **_: object) -> None:
+        pass
+
+    def list_offsets(self, partitions: Iterable[Any], **_: object) -> dict[Any, Future[Offset]]:
+        futures: dict[Any, Future[Offset]] = {partition: Future() for partition in partitions}
+        for future in futures.values():
+            if self._has_leaders:
+                future.set_result(Offset(7))
+            else:
+                future.set_exception(KafkaException(KafkaError(KafkaError._NOENT)))
+        return futures
+
+
+def test_a_client_that_found_no_leaders_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ForgetfulClient, "made", 0)
+    monkeypatch.setattr(kafka_admin, "make_client", lambda *_: ForgetfulClient())
+    partition = TopicPartition("orders.status", 0)
+    assert admin(30.0).ends([partition]) == {partition: 7}
+    assert ForgetfulClient.made == 3

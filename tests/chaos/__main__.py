@@ -17,13 +17,24 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 
 from chaos_driver import Chaos, Report
-from chaos_jobs import ChainJob, Job, LifecycleJob, OrderStatusJob, ViewsJob
+from chaos_jobs import ChainJob, LifecycleJob, OrderStatusJob, ViewsJob
+from chaos_log import Job
 from chaos_processes import ForkServer
+from chaos_risk import RiskJob
+from chaos_surveillance import SurveillanceJob
 from chaos_world import world
 
 TOOLS_DIR = Path(__file__).parents[2] / ".tools" / "kafka"
-SHARES = {"order_status": 0.2, "lifecycle": 0.3, "chain": 0.25, "views": 0.25}
+SHARES = {
+    "order_status": 0.2,
+    "lifecycle": 0.2,
+    "chain": 0.15,
+    "views": 0.15,
+    "risk_check": 0.15,
+    "surveillance": 0.15,
+}
 KILLS_PER_BROKER_KILL = 15
+KILLS_PER_BROKER_PAUSE = 10
 
 
 def main() -> int:
@@ -59,6 +70,7 @@ def _run(server: ForkServer, kind: str, name: str, folder: Path, *, kills: int, 
         job = _job(name, kills, seed, folder)
         return Chaos(
             server, job, place, seed=seed, kills=kills, broker_kills=kills // KILLS_PER_BROKER_KILL,
+            broker_pauses=kills // KILLS_PER_BROKER_PAUSE,
             history=kind == "embedded" and seed % 2 == 0, tell=tell,
         ).run()  # fmt: skip
 
@@ -68,6 +80,10 @@ def _job(name: str, kills: int, seed: int, folder: Path) -> Job:
         return ChainJob(1_000 + 200 * kills, seed, folder)
     if name == "views":
         return ViewsJob(200 + 20 * kills, seed, folder)
+    if name == "risk_check":
+        return RiskJob(100 + 15 * kills, seed)
+    if name == "surveillance":
+        return SurveillanceJob(100 + 30 * kills, seed, folder)
     if name == "lifecycle":
         return LifecycleJob(100 + 15 * kills, seed)
     return OrderStatusJob(300 + 40 * kills, seed)

@@ -6,6 +6,7 @@ A round is one start of the flow as a cluster of one to three processes. It ends
     early    a process is killed while the cluster starts, fences, or catches up
     steady   a process is killed some time after the cluster has begun to commit
     broker   the Kafka broker is killed and started again; the flow lives on or not
+    pause    the Kafka broker is paused and goes on, after seconds in which it lost its own lead or did not
 
 The other processes of the cluster live on for a moment, sometimes into the next round, and are killed then. Between
 rounds stores are deleted at random, and settings that shift the moments of flushing are drawn anew.
@@ -23,7 +24,7 @@ from random import Random
 from signal import SIGKILL
 from typing import Any
 
-from chaos_jobs import PARTITIONS, Job, general_problems, keep_history, stores_ahead
+from chaos_log import PARTITIONS, Job, general_problems, keep_history, stores_ahead
 from chaos_processes import ForkServer
 from chaos_world import Cluster, Feeder, World
 
@@ -34,6 +35,8 @@ from flows.chaos import CRASH_VARIABLE, SEED_VARIABLE
 
 STARTING_S = 60.0
 FINISHING_S = 120.0
+PAUSES_S = (0.5, 3.0, 8.0)
+"""A broker that was away for longer than its session, six seconds, leads no partition for a moment when it wakes."""
 CRASH_POINTS = {
     CrashPoint.LANE_EMITTED: 0.05,
     CrashPoint.KERNEL_PROCESSED: 0.04,
@@ -64,6 +67,7 @@ class Report:
     stores_examined: int = 0
     """How often the stores were searched, between rounds, for values that were never committed."""
     broker_kills: int = 0
+    broker_pauses: int = 0
     surviving_peers: int = 0
     """Processes of a killed cluster that were still there when the next cluster had begun to work."""
     unexpected: list[str] = field(default_factory=list)
@@ -100,13 +104,15 @@ class Chaos:
         seed: int,
         kills: int,
         broker_kills: int = 0,
+        broker_pauses: int = 0,
         history: bool = False,
         workers: Sequence[int] = (1, 2, 3),
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._server, self._job, self._world, self._random = server, job, place, Random(seed)
-        self._kills, self._broker_kills, self._workers, self._tell = kills, broker_kills, workers, tell
+        self._kills, self._workers, self._tell = kills, workers, tell
         self._report = Report(job.name, place.kind, len(job.records))
+        self._disturbances = {"broker": broker_kills, "pause": broker_pauses}
         self._history = history
         if history:
             keep_history(job, place.log)
@@ -150,15 +156,18 @@ class Chaos:
             self._end_survivors()
             if way == "broker":
                 self._kill_broker(cluster)
+            elif way == "pause":
+                self._pause_broker(cluster)
             self._tend(cluster, 3.0 if crashes else random.uniform(0.0, 0.6))
         self._end_of(cluster, way, self._crashes()[noted:])
         self._after_round()
 
     def _way(self) -> str:
-        if self._world.broker is not None and self._report.broker_kills < self._broker_kills:
-            due = self._kills * (self._report.broker_kills + 1) // (self._broker_kills + 1)
-            if self._report.kills_total >= due:
-                return "broker"
+        """What is done to the broker is spread over the kills."""
+        done = {"broker": self._report.broker_kills, "pause": self._report.broker_pauses}
+        for way, times in self._disturbances.items() if self._world.broker is not None else ():
+            if done[way] < times and self._report.kills_total >= self._kills * (done[way] + 1) // (times + 1):
+                return way
         return self._random.choices(("point", "early", "steady"), (60, 10, 30))[0]
 
     def _start(self, crashes: Mapping[str, str], *, workers: int | None = None, until_end: bool = False) -> Cluster:
@@ -180,11 +189,11 @@ class Chaos:
         """Feeds while the cluster works, until it is dead, so much time has passed, or something has come about."""
         deadline = time.monotonic() + seconds
         kills_left = max(1, self._kills - self._report.kills_total)
-        portion = self._feeder.left // kills_left
+        portion = max(0, self._feeder.left - self._job.closing) // kills_left
+        drop = max(1, portion // 50)
         while time.monotonic() < deadline and not cluster.has_failed() and not until():
             if portion > 0:
-                drop = min(portion, max(1, self._feeder.left // kills_left // 50))
-                self._feeder.feed(drop)
+                self._feeder.feed(min(portion, drop))
                 portion -= drop
             time.sleep(self._random.uniform(0.0, 0.03))
 
@@ -195,6 +204,19 @@ class Chaos:
         broker.kill()
         time.sleep(self._random.uniform(0.0, 1.0))
         broker.restart()
+        self._await_progress(cluster)
+
+    def _pause_broker(self, cluster: Cluster) -> None:
+        broker = self._world.broker
+        assert broker is not None
+        self._report.broker_pauses += 1
+        broker.pause()
+        time.sleep(self._random.choice(PAUSES_S))
+        broker.resume()
+        self._await_progress(cluster)
+
+    def _await_progress(self, cluster: Cluster) -> None:
+        """Feeds until the flow commits again or has failed."""
         before = self._end()
         self._feeder.feed(20)
         self._tend(cluster, STARTING_S, until=lambda: self._end() != before)
@@ -205,8 +227,8 @@ class Chaos:
         if crashes:
             report.kills[crashes[0]] += 1
         elif cluster.has_failed():
-            if way == "broker":
-                report.kills["broker"] += 1
+            if way in self._disturbances:
+                report.kills[way] += 1
             else:
                 report.unexpected.append(cluster.errors())
         else:
@@ -242,10 +264,15 @@ class Chaos:
                     self._report.stores_deleted += 1
 
     def _finish(self) -> None:
-        """Feeds the rest and lets the flow end by itself; then once more, alone, so that all stores are opened."""
+        """Feeds the rest and lets the flow end by itself; then once more, alone, so that all stores are opened.
+
+        The closing records come in between: their time finds all timers of the others in the stores.
+        """
         self._end_survivors()
-        self._feeder.feed(self._feeder.left)
+        self._feeder.feed(self._feeder.left - self._job.closing)
         for workers in (2, 1):
+            if workers == 1:
+                self._feeder.feed(self._feeder.left)
             self._report.rounds += 1
             cluster = self._start({}, workers=workers, until_end=True)
             codes = cluster.wait(FINISHING_S)

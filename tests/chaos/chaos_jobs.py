@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
+from chaos_log import (
+    CONFIG,
+    PARTITIONS,
+    Input,
+    Place,
+    codec,
+    decoded,
+    differences,
+    encoded,
+    letter_problems,
+    read_all,
+    store_values,
+    with_records,
+)
 from chaos_processes import CHAIN_MODULE, load_module
 
-import config
-from broker.contract import Log, Record, TopicPartition, TopicSpec
-from config.topics import HEADER_OFFSET, HEADER_PARTITION, HEADER_TOPIC, TOPICS
-from operators.codec.codec import Codec
-from operators.codec.sources import FolderSchemas
 from operators.model.events import ExecutionReport, OrderEnriched, OrderStatusChanged
 from operators.model.fees.tables import parse_schedule
 from operators.model.orders.rules import on_execution, on_status
@@ -26,55 +33,17 @@ from operators.model.orders.state import Context, Order
 from operators.model.positions.positions import Position
 from operators.model.views.dashboard import Aggregate
 from operators.model.views.timeline import Timeline
-from operators.state.reader import StoreReader
-from operators.state.store import HEADER_BYTES
 from operators.state.windows import parse_window_key
 from services.day import generate_events
 from services.histories import histories
-from services.records import encode_rows
 from services.truth_fees import FeeTable
 from services.verdict import verify
 
-CONFIG = Path(config.__file__).parent
 FEES = CONFIG / "fees" / "us_equities.yaml"
-PARTITIONS = 4
 TUMBLING_MS = 60_000
 
 _PRICED = ("traded_notional",)
 _FILLS = {"TRADED": 1, "BUSTED": -1, "CORRECTED": 0}
-Input = tuple[str, bytes, bytes]
-"""Topic, key and value of a record to be written."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a job ran: its log, and the folder of its stores."""
-
-    log: Log
-    state: Path
-
-
-class Job(Protocol):
-    """A flow under chaos."""
-
-    name: str
-    command: Sequence[str]
-    flow: str
-    steps: Mapping[str, int]
-    """Key groups by step."""
-    sources: Sequence[str]
-    progress_topic: str
-    environment: Mapping[str, str]
-    records: Sequence[Input]
-
-    def problems(self, place: Place) -> list[str]:
-        """What is wrong with the outputs and the views, when everything has been processed."""
-        ...
-
-
-def codec() -> Codec:
-    """The codec for all topics."""
-    return Codec.latest(FolderSchemas(CONFIG / "schemas"), [t.name for t in TOPICS.values() if t.schema])
 
 
 @dataclass
@@ -91,16 +60,17 @@ class OrderStatusJob:
     progress_topic: str = "orders.enrichment"
     environment: Mapping[str, str] = field(default_factory=dict)
     records: Sequence[Input] = ()
+    closing: int = 0
 
     def __post_init__(self) -> None:
-        self.records = _encoded(self._events())
+        self.records = encoded(self._events())
 
     def _events(self) -> Iterable[tuple[str, dict[str, Any]]]:
         return generate_events(self.orders, self.seed)
 
     def problems(self, place: Place) -> list[str]:
         verdict = verify(place.log, codec(), FeeTable.load(FEES))
-        return [*_letters(place, {}), *([] if verdict.exact else list(verdict.as_json()["differences"]))]
+        return [*letter_problems(place, {}), *([] if verdict.exact else list(verdict.as_json()["differences"]))]
 
 
 @dataclass
@@ -140,6 +110,7 @@ class ViewsJob:
     progress_topic: str = "orders.milestones"
     environment: Mapping[str, str] = field(default_factory=dict)
     records: Sequence[Input] = ()
+    closing: int = 0
 
     def __post_init__(self) -> None:
         shipped = (CONFIG / "topologies" / "views.yaml").read_text()
@@ -147,7 +118,7 @@ class ViewsJob:
         topology = self.folder / "views.yaml"
         topology.write_text(shipped.replace("grace: 30s", "grace: 1d").replace("epoch: 50ms", "epoch: 10ms"))
         self.command = ("run", str(topology))
-        self.records = _encoded(_with_outputs(generate_events(self.orders, self.seed)))
+        self.records = encoded(with_outputs(generate_events(self.orders, self.seed)))
 
     def problems(self, place: Place) -> list[str]:
         positions = {
@@ -156,7 +127,7 @@ class ViewsJob:
             if "\0" not in key  # chunks of fills lie beside the position
         }
         verdict = verify(place.log, codec(), FeeTable.load(FEES), positions=positions, dashboard=self._dashboard(place))
-        found = [*_letters(place, {}), *([] if verdict.exact else list(verdict.as_json()["differences"]))]
+        found = [*letter_problems(place, {}), *([] if verdict.exact else list(verdict.as_json()["differences"]))]
         return [*found, *self._timeline_problems(place), *self._milestone_problems(place)]
 
     def _dashboard(self, place: Place) -> dict[str, Counter[str]]:
@@ -179,7 +150,7 @@ class ViewsJob:
             for key, body in store_values(place.state / "views" / "timeline").items()
             if "\0" not in key
         }
-        return _differences("events in timeline", counts, events)
+        return differences("events in timeline", counts, events)
 
     def _milestone_problems(self, place: Place) -> list[str]:
         """The milestones on their topic, counted, are the dashboard."""
@@ -195,7 +166,7 @@ class ViewsJob:
         columns = [f.encode_name for f in msgspec.structs.fields(Aggregate) if f.type is int and f.name not in _PRICED]
         shown = {key: {c: row[c] for c in columns} for key, row in self._dashboard(place).items()}
         told = {key: {c: row[c] for c in columns} for key, row in counted.items() if any(row.values())}
-        return _differences("dashboard against milestones", {k: r for k, r in shown.items() if any(r.values())}, told)
+        return differences("dashboard against milestones", {k: r for k, r in shown.items() if any(r.values())}, told)
 
 
 @dataclass
@@ -213,6 +184,7 @@ class ChainJob:
     progress_topic: str = "orders.enrichment"
     environment: Mapping[str, str] = field(default_factory=dict)
     records: Sequence[Input] = ()
+    closing: int = 0
 
     def __post_init__(self) -> None:
         chain, random = load_module(CHAIN_MODULE, "chain"), Random(self.seed)
@@ -224,7 +196,7 @@ class ChainJob:
         rows = [
             msgspec.to_builtins(chain.execution(key, quantity)) for key, quantity in zip(keys, quantities, strict=True)
         ]
-        self.records = _encoded(("orders.executions", row) for row in rows)
+        self.records = encoded(("orders.executions", row) for row in rows)
 
     def problems(self, place: Place) -> list[str]:
         orders: dict[str, list[tuple[int, int]]] = {}
@@ -241,7 +213,7 @@ class ChainJob:
         return [
             *self._order_problems(place, orders),
             *self._account_problems(place, accounts),
-            *_letters(place, failed),
+            *letter_problems(place, failed),
         ]
 
     def _order_problems(self, place: Place, orders: Mapping[str, list[tuple[int, int]]]) -> list[str]:
@@ -250,7 +222,7 @@ class ChainJob:
             sent.setdefault(row["key"], []).append((row["sequence"], row["filledQuantity"]))
         kept = {key: _count(body) for key, body in store_values(place.state / "chain" / "orders").items()}
         last = {key: seen[-1] for key, seen in orders.items()}
-        return [*_differences("outputs of order", sent, orders), *_differences("state of order", kept, last)]
+        return [*differences("outputs of order", sent, orders), *differences("state of order", kept, last)]
 
     def _account_problems(self, place: Place, accounts: Mapping[str, Counter[str]]) -> list[str]:
         sequences: dict[str, list[int]] = {}
@@ -261,112 +233,18 @@ class ChainJob:
         expected = {key: (counts["records"], counts["quantity"]) for key, counts in accounts.items()}
         kept = {key: _count(body) for key, body in store_values(place.state / "chain" / "accounts").items()}
         return [
-            *_differences(
+            *differences(
                 "sequences of account", sequences, {key: list(range(1, n + 1)) for key, (n, _) in expected.items()}
             ),
-            *_differences("total of account", totals, expected),
-            *_differences("state of account", kept, expected),
+            *differences("total of account", totals, expected),
+            *differences("state of account", kept, expected),
         ]
-
-
-def general_problems(job: Job, place: Place) -> list[str]:
-    """What must hold of every flow: stores equal to their changelogs, nothing left unread by the group."""
-    found = []
-    for step in job.steps:
-        values = store_values(place.state / job.flow / step)
-        found += _differences(f"store of {step} against its changelog", values, changelog_values(place.log, job, step))
-    with closing(place.log.admin()) as admin:
-        counts = admin.topics()
-        partitions = [TopicPartition(topic, p) for topic in job.sources for p in range(counts[topic])]
-        offsets = {**admin.beginnings(partitions), **admin.committed(job.flow, partitions)}
-    left = _read_from(place.log, offsets)
-    return [*found, *(f"{len(left)} records are behind the group's offsets" for _ in left[:1])]
-
-
-def keep_history(job: Job, log: Log) -> None:
-    """Makes the flow's changelogs keep every value, as `stores_ahead` needs; to be called before the first start."""
-    with closing(log.admin()) as admin:
-        admin.create_topics([TopicSpec(f"{job.flow}-{step}-changelog", n) for step, n in job.steps.items()])
-
-
-def stores_ahead(job: Job, place: Place) -> list[str]:
-    """Values in stores, whatever state a kill left them in, that no committed epoch has ever had."""
-    found = []
-    for step in job.steps:
-        committed: defaultdict[str, set[bytes | None]] = defaultdict(set)
-        for record in read_all(place.log, f"{job.flow}-{step}-changelog"):
-            value = record.value()
-            committed[(record.key() or b"").decode()].add(None if value is None else value[HEADER_BYTES:])
-        found += [
-            f"store of {step} has a value of {key!r} that was never committed"
-            for key, value in store_values(place.state / job.flow / step).items()
-            if value not in committed[key]
-        ]
-    return found
-
-
-def store_values(folder: Path) -> dict[str, bytes]:
-    """Everything in the stores of one step, by key."""
-    values: dict[str, bytes] = {}
-    for path in sorted(folder.glob("*")):
-        with StoreReader(path) as store:
-            values.update(store.scan())
-    return values
-
-
-def changelog_values(log: Log, job: Job, step: str) -> dict[str, bytes]:
-    """The state that a step's changelog tells: the last value per key."""
-    values: dict[str, bytes] = {}
-    for record in read_all(log, f"{job.flow}-{step}-changelog"):
-        key, value = (record.key() or b"").decode(), record.value()
-        if value is None:
-            values.pop(key, None)
-        elif not key.startswith("\0"):
-            values[key] = value[HEADER_BYTES:]
-    return values
-
-
-def read_all(log: Log, topic: str) -> list[Record]:
-    """Every committed record of a topic, in the order of each partition."""
-    with closing(log.admin()) as admin:
-        return _read_from(log, admin.beginnings([TopicPartition(topic, p) for p in range(admin.topics()[topic])]))
-
-
-def decoded(log: Log, topic: str) -> Iterator[dict[str, Any]]:
-    """Every record of a topic as a dictionary."""
-    return (row for _, row in with_records(log, topic))
-
-
-def with_records(log: Log, topic: str) -> Iterator[tuple[Record, dict[str, Any]]]:
-    """Every record of a topic, and what it says."""
-    records = read_all(log, topic)
-    batch = codec().decode(topic, [record.value() for record in records])
-    assert not batch.bad
-    return zip(records, batch.batch.to_pylist(), strict=True)
-
-
-def _read_from(log: Log, offsets: Mapping[TopicPartition, int]) -> list[Record]:
-    records: list[Record] = []
-    with closing(log.reader("chaos")) as reader:
-        reader.assign(offsets)
-        while True:
-            records += reader.read(10_000, 1.0)
-            if reader.at_end():
-                return sorted(records, key=lambda r: (r.topic(), r.partition(), r.offset()))
-
-
-def _encoded(events: Iterable[tuple[str, dict[str, Any]]]) -> list[Input]:
-    """Events as records, in their order."""
-    listed, made, encode = list(events), {}, codec()
-    for topic in {topic for topic, _ in listed}:
-        made[topic] = iter(encode_rows(encode, topic, [row for other, row in listed if other == topic]))
-    return [(topic, row["key"].encode(), next(made[topic])) for topic, row in listed]
 
 
 _OUTPUT_TOPICS = {OrderStatusChanged: "orders.status", OrderEnriched: "orders.enrichment"}
 
 
-def _with_outputs(events: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
+def with_outputs(events: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each event, followed by what the rules of `order_status` send for it."""
     context, orders = Context(parse_schedule(FEES.read_text())), dict[str, Order | None]()
     for topic, row in events:
@@ -383,28 +261,6 @@ def _with_outputs(events: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[tupl
                 yield topic, msgspec.to_builtins(output)
 
 
-def _letters(place: Place, expected: Iterable[tuple[str, int, int]]) -> list[str]:
-    """Dead letters name exactly these records, each once."""
-    letters: Counter[tuple[str, int, int]] = Counter()
-    for record in read_all(place.log, "orders.dlq"):
-        headers = {name: (value or b"").decode() for name, value in record.headers() or []}
-        letters[headers[HEADER_TOPIC], int(headers[HEADER_PARTITION]), int(headers[HEADER_OFFSET])] += 1
-    return _differences("dead letters of", letters, Counter(expected))
-
-
 def _count(body: bytes) -> tuple[int, int]:
     values = msgspec.msgpack.decode(body)
     return values["records"], values["quantity"]
-
-
-def _differences(what: str, actual: Mapping[Any, Any], expected: Mapping[Any, Any], *, shown: int = 5) -> list[str]:
-    different = [key for key in {**expected, **actual} if actual.get(key) != expected.get(key)]
-    told = [
-        f"{what} {key}: {_short(actual.get(key))}, expected {_short(expected.get(key))}" for key in different[:shown]
-    ]
-    return told if len(different) <= shown else [*told, f"{what}: {len(different)} differ in all"]
-
-
-def _short(value: object) -> str:
-    text = str(value) if not isinstance(value, bytes) else value.hex()
-    return text if len(text) < 300 else json.dumps(text[:300]) + "..."

@@ -11,7 +11,7 @@ from pathlib import Path
 from signal import SIGCONT, SIGKILL
 from typing import Literal
 
-from chaos_jobs import PARTITIONS, Job, Place
+from chaos_log import PARTITIONS, Job, Place
 from chaos_processes import ForkServer, Worker
 
 from broker.contract import Log, TopicPartition, TopicSpec
@@ -76,7 +76,9 @@ def world(kind: LogKind, folder: Path, *, tools_dir: Path) -> Iterator[World]:
     try:
         log = EmbeddedLog(folder / "log") if broker is None else KafkaLog(broker.bootstrap, deadline_s=10.0)
         with closing(log.admin()) as admin:
-            admin.create_topics([TopicSpec(name, PARTITIONS) for name in TOPICS])
+            admin.create_topics(
+                [TopicSpec(t.name, 1 if t.cleanup_policy == "compact" else PARTITIONS) for t in TOPICS.values()]
+            )
         yield World(kind, folder, log, broker)
     finally:
         if broker is not None:

@@ -31,7 +31,8 @@ def make_world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
 
         def make(kind: LogKind) -> World:
             tools_dir: Path = request.getfixturevalue("kafka_tools_dir") if kind == "kafka" else TOOLS_DIR
-            return stack.enter_context(world(kind, tmp_path / "world", tools_dir=tools_dir))
+            folder = tmp_path / f"world-{len(list(tmp_path.glob('world-*')))}"
+            return stack.enter_context(world(kind, folder, tools_dir=tools_dir))
 
         yield make
 

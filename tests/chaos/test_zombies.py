@@ -8,7 +8,8 @@ from pathlib import Path
 from signal import SIGCONT
 
 import pytest
-from chaos_jobs import ChainJob, Place, general_problems, keep_history, stores_ahead
+from chaos_jobs import ChainJob
+from chaos_log import Place, general_problems, keep_history, stores_ahead
 from chaos_processes import ForkServer
 from chaos_world import Cluster, Feeder, World, progress, wait_until
 

@@ -140,6 +140,19 @@ def test_until_end_it_ends_at_the_ends_and_not_before_its_last_data_was_flushed(
     assert world.state.ended
 
 
+def test_it_does_not_end_before_time_was_told_to_what_its_last_data_made_due() -> None:
+    world = World(ends={ZERO: 4, ONE: 0})
+    world.now_s = 0.1
+    world.reader.batches.append([record(0, 3)])
+    assert len(world.lane.next_batch()) == 1
+    assert world.lane.next_batch() == [], "the epoch of the data is still open"
+    world.lane.snapshot()
+    [tick] = world.lane.next_batch()
+    assert (tick.epoch, tick.reads) == (1, [])
+    with pytest.raises(StopIteration):
+        world.lane.next_batch()
+
+
 def test_told_to_stop_it_reads_no_more_and_ends() -> None:
     world = World()
     world.reader.batches.append([record(0, 3)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.contract import TopicPartition
-from operators.stream.together import AHEAD_MS, PATIENCE_S, TOGETHER_MS, WAITING_MAX, TogetherReader
+from operators.stream import together
+from operators.stream.together import AHEAD_MS, PATIENCE_S, TOGETHER_MS, TogetherReader
 
 Times = Sequence[Sequence[int]]
 
@@ -53,6 +54,7 @@ class FakeReader:
     given: list[int] = field(default_factory=list)
     assigned: Mapping[TopicPartition, int] = field(default_factory=dict)
     closed: bool = False
+    held: set[TopicPartition] = field(default_factory=set)
     turn: int = 0
     of_turn: int = 0
 
@@ -64,6 +66,9 @@ class FakeReader:
         found: list[At] = []
         for _ in range(2 * len(self.times)):
             part = self.turn % len(self.times)
+            if TopicPartition(self.topic, part) in self.held:
+                self.turn, self.of_turn = self.turn + 1, 0
+                continue
             start = self.given[part]
             most = min(records_max - len(found), self.fetch_records - self.of_turn)
             until = max(start, min(start + most, self.fetched_until, len(self.times[part])))
@@ -82,6 +87,9 @@ class FakeReader:
 
     def at_end(self) -> bool:
         return len(self.ended()) == len(self.times)
+
+    def hold(self, partitions: Iterable[TopicPartition]) -> None:
+        self.held = set(partitions)
 
     def fetched(self) -> Mapping[TopicPartition, int]:
         return {tp: self.given[tp.partition] for tp in self.assigned}
@@ -125,20 +133,27 @@ def test_a_backlog_is_read_in_the_order_of_time_whatever_the_client_fetches_firs
     assert skew <= TOGETHER_MS + 50, "as far as the next record of the sparser one"
 
 
-def test_what_waits_is_bounded_and_is_given_even_where_one_partition_lags_far_behind() -> None:
-    """A client that fetches partitions evenly, one of which has a hundred times as many records in the same time."""
-    times = [list(range(3 * WAITING_MAX)), list(range(0, 3 * WAITING_MAX, 100))]
-    world = World(executions=[times[1], times[0]])
-    seen, most = 0, 0
-    while True:
-        records = world.read(4_000)
-        world.now_s += PATIENCE_S + 0.1
+def test_what_waits_is_bounded_and_in_time_even_where_one_partition_has_far_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A client that fetches partitions evenly, which have unlike amounts in the same time."""
+    monkeypatch.setattr(together, "WAITING_MAX", 3_000)
+    monkeypatch.setattr(together, "RELEASED_BELOW", 700)
+    world = World(executions=[list(range(30_000)), list(range(0, 30_000, 2)), list(range(0, 30_000, 100)), []])
+    reader = world.readers["executions"]
+    seen, most, reached, held = 0, 0, 0, set[frozenset[TopicPartition]]()
+    while not world.together.at_end():
+        records = world.read(400)
+        assert records, "nobody has to be waited for"
+        assert min(record.at_ms for record in records) >= reached - 2 * TOGETHER_MS
+        reached = max(record.at_ms for record in records)
         seen += len(records)
-        most = max(most, sum(world.readers["executions"].given) - seen)
-        if not records and world.together.at_end():
-            break
-    assert seen == sum(map(len, times))
-    assert most <= WAITING_MAX + 4_000
+        most = max(most, sum(reader.given) - seen)
+        held.add(frozenset(reader.held))
+    assert seen == 30_000 + 15_000 + 300
+    assert most <= 3_000 + 4 * 400, "and a read of each partition"
+    assert frozenset() in held, "what was left alone is read again"
+    assert len(held) > 1
 
 
 def test_one_that_is_ahead_waits_for_one_that_has_more_to_come() -> None:
@@ -162,6 +177,17 @@ def test_nobody_waits_longer_than_a_while() -> None:
     assert world.read() == []
     world.now_s += PATIENCE_S + 0.1
     assert [record.at_ms for record in world.read()] == [15_000, 19_000]
+
+
+def test_a_partition_is_waited_for_from_its_last_record_given_on() -> None:
+    world = World(status=[[0, 10, 20_000]], executions=[[5, 15, 20_000]])
+    world.readers["status"].fetched_until = 2
+    assert [record.at_ms for record in world.read(1)] == [0]
+    world.now_s += 10 * PATIENCE_S  # a batch may take this long, while records wait here
+    assert {record.at_ms for record in world.read(3)} == {5, 10, 15}
+    assert world.read() == [], "the client has had no time yet to fetch more of the status"
+    world.now_s += PATIENCE_S + 0.1
+    assert [record.at_ms for record in world.read()] == [20_000]
 
 
 def test_nothing_is_given_before_every_partition_was_heard_of() -> None:
