@@ -179,4 +179,5 @@ def _check_found(summary: ImportSummary, file: str, kind: str) -> None:
         if count
     ]
     letters = "; the damaged ones are dead letters: `orderflow dlq list --flow import`" if summary.dead_letters else ""
-    raise NotFoundError(f"{file}: there is no {kind} in it, only {' and '.join(found) or 'nothing'}{letters}")
+    wanted = f"{kind} of an order" if summary.recognised else kind
+    raise NotFoundError(f"{file}: there is no {wanted} in it, only {' and '.join(found) or 'nothing'}{letters}")

@@ -67,11 +67,14 @@ def test_a_day_before_all_fee_tables_is_replayed_with_a_topology_that_charges_no
     assert all(not record["fees"] for record in enriched)
 
 
-def test_a_damaged_itch_file_is_imported_up_to_the_damage(topics, run, tmp_path):
+def test_an_itch_file_that_is_damaged_before_its_first_order_is_read_up_to_the_damage_and_a_failure(
+    topics, run, tmp_path
+):
     file = tmp_path / "01302019.NASDAQ_ITCH50"
     file.write_bytes(b"\x00\x0cS" + bytes(11) + b"\x00\x05?")
     result = run("import", "itch", file)
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code == 1
+    assert "there is no ITCH message of an order in it, only 1 message(s)" in result.stderr
     summary = json.loads(result.stdout)
     assert summary["messages"] == {"S": 1}
     assert summary["malformed"] == 1
@@ -97,6 +100,6 @@ def test_a_file_of_another_kind_is_a_failure_that_says_what_it_has(topics, run, 
     arguments = ["--symbol", "ABC"] if kind == "lobster" else []
     result = run("import", kind, file, "--date", "2026-06-11", *arguments)
     assert result.exit_code == 1
-    assert f"{file}: there is no {kind.upper()} message in it, only " in result.stderr
+    assert f"{file}: there is no {kind.upper()} message " in result.stderr
     assert "damaged piece(s), the first: " in result.stderr
     assert json.loads(result.stdout)["statuses"] == 0
