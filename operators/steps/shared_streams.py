@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from operators.model.risk.shared import SharedRequest
 from operators.registry import Build, Operator
 from operators.stream.arrow_types import schema_of
@@ -26,5 +28,5 @@ def with_shared_streams(operator: Operator, *streams: str) -> Operator:
         kernel = operator.build(replace(given, streams={**given.streams, **specs}))
         return DormantKernel(kernel, given.stores)
 
-    internal = {**operator.internal, _NAME: SharedRequest}
+    internal: dict[str, type[msgspec.Struct]] = {**operator.internal, _NAME: SharedRequest}
     return replace(operator, build=build, internal=internal, flush_each_epoch=False)
