@@ -29,6 +29,7 @@ from operators.model.events import EventType, OrderIntent, RiskOutcome
 from operators.model.risk.limits import AccountReference, RiskControl, SymbolReference
 from operators.model.risk.limits_files import parse_controls
 from operators.stream.lane import LaneSource
+from operators.stream.pace import Pace
 from sinks.committer import CommitterSink
 
 DOLLAR = 1_000_000
@@ -98,9 +99,7 @@ class Site:
         """As one process of several runs, except that all key groups are its own."""
         with Assembly(self.flow, until_end=True) as assembly:
             source = LaneSource(0, lambda: assembly.lane(clock=time.time))
-            graph = dataflow(
-                assembly.plan, assembly.pipeline, source, CommitterSink(assembly.committer()), distributed=True
-            )
+            graph = dataflow(assembly.plan, assembly.pipeline, source, CommitterSink(assembly.committer()), pace=Pace())
             cluster_main(graph, [], 0, epoch_interval=timedelta(milliseconds=10), worker_count_per_proc=1)
 
     def outcomes(self) -> list[RiskOutcome]:
