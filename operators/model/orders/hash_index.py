@@ -190,6 +190,5 @@ def _sorted(parts: Sequence[NDArray[np.uint64]]) -> NDArray[np.uint64]:
     again = hashes[1:] == hashes[:-1]
     if again.any():
         pairs[1:][again] |= np.uint64(SEVERAL)
-        pairs[:-1][again] |= np.uint64(SEVERAL)
-        pairs = pairs[np.append(~again, True)]
+        pairs = pairs[np.append(~again, True)]  # the last of each
     return pairs

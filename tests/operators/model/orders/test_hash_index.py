@@ -30,9 +30,9 @@ class Pages:
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows and levels so small that few executions reach many levels."""
-    monkeypatch.setattr(hash_index, "WINDOW_CHUNKS", 2)
-    monkeypatch.setattr(hash_index, "FAN_OUT_BITS", 1)
-    monkeypatch.setattr(hash_index, "FAN_OUT", 2)
+    monkeypatch.setattr(hash_index, "WINDOW_CHUNKS", 1)
+    monkeypatch.setattr(hash_index, "FAN_OUT_BITS", 2)
+    monkeypatch.setattr(hash_index, "FAN_OUT", 4)
 
 
 def check(chunks: list[list[int]], sought: list[int], restarts: set[int]) -> None:
@@ -60,7 +60,8 @@ def check(chunks: list[list[int]], sought: list[int], restarts: set[int]) -> Non
             assert holding or not known.chunks(value)
             if sum(hashes.count(value) for hashes in chunks) == 1:
                 assert list(known.chunks(value)) == list(holding)
-    assert written == set(page_names(len(chunks)))
+    # A window that was full whenever it was looked at was never written.
+    assert written <= set(page_names(len(chunks))) <= written | {page_name(0)}
 
 
 @settings(deadline=None)
