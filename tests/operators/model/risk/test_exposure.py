@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import InvalidRecordError
-from operators.model.risk.book import keep, memory_book
 from operators.model.risk.state import CLOSED_KEPT, RESTING_TOGETHER, SymbolRisk, Terms
 
 PRICE = 400_000_000
@@ -222,15 +221,6 @@ def test_an_order_that_is_open_again_is_not_forgotten(desk: Any) -> None:
     for number in range(CLOSED_KEPT + 1):
         desk.ask(f"X{number}", quantity=0)
     assert desk.units_reserved == 40
-
-
-@given(st.lists(st.integers(-(2**62), 2**62)).map(sorted))
-def test_times_come_back_as_they_were_put(times: list[int]) -> None:
-    book = memory_book(None, {})
-    book.put_times("messages", tuple(times))
-    parts: dict[str, bytes] = {}
-    keep(parts, book.changes())
-    assert memory_book(None, parts).times("messages") == tuple(times)
 
 
 @pytest.mark.parametrize(("filled", "price"), [(-1, PRICE), (5, None), (5, -1), (2**40, 2**40)])

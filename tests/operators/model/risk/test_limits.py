@@ -93,13 +93,19 @@ def test_counts_are_measured_over_what_their_scope_says() -> None:
         *(control(scope, **given) for scope in ("FIRM", "SYMBOL:MSFT", "ACCOUNT:ACC1/SYMBOL:MSFT", "SESSION:S1")),
         session="S1",
     )
-    assert [(count.over, count.level.hard.scope) for count in limits.rates if count.level.hard] == [
+    rates = [count for counted in limits.rates for count in counted.counts]
+    assert [(count.over, count.level.hard.scope) for count in rates if count.level.hard] == [
         ("account", "FIRM"),
         ("symbol", "SYMBOL:MSFT"),
         ("symbol", "ACCOUNT:ACC1/SYMBOL:MSFT"),
         ("session", "SESSION:S1"),
     ]
-    assert limits.rates[0] == Count("account", 1_000_000, Level(Limit(1, "FIRM")))
+    assert [(counted.over, len(counted.counts)) for counted in limits.rates] == [
+        ("account", 1),
+        ("symbol", 2),
+        ("session", 1),
+    ]
+    assert rates[0] == Count("account", 1_000_000, Level(Limit(1, "FIRM")))
     assert [count.over for count in limits.working] == ["account", "symbol", "symbol"]
 
 
