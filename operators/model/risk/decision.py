@@ -63,8 +63,7 @@ def on_intent(
         return _answer(book, intent, in_force(intent, tables, limits).version, source)
     today = intent.occurred_at // DAY_MICROS if day is None else day
     book.account.begin_day(today)
-    known = tables.symbols.get(intent.symbol)
-    mark_to(book.account, book.symbol(intent.symbol), known.reference_price if known else None)
+    mark_to(book.account, book.symbol(intent.symbol), tables.symbols.get(intent.symbol))
     request = Request.of(intent, book, tables, limits, today)
     breaches = possible_resend(request)
     if breaches:

@@ -8,6 +8,7 @@
 | replace rejected, seen as a status that leaves PENDING_REPLACE with the old terms | the pending terms are dropped |
 | FILLED, CANCELED, EXPIRED, REJECTED; DONE_FOR_DAY and CALCULATED with nothing open | nothing |
 | a bust that reopens | leaves × reserve price again, for leaves grew |
+| a split (`splits`) | leaves × reserve price, both as after the split: a market order's price follows the ratio |
 | an order of a parent that risk knows | nothing: the parent holds the reservation, and its statuses convert the fills |
 
 The reserve price is the limit price, else the reference price at approval or a higher stop price. A status that tells
@@ -34,7 +35,8 @@ from operators.model.positions.positions import side_sign
 from operators.model.risk.book import Book
 from operators.model.risk.limits import Tables
 from operators.model.risk.limits_in_force import LimitsInForce
-from operators.model.risk.position import DAY_MICROS, count_execution, mark_to, take_fill
+from operators.model.risk.position import DAY_MICROS, count_execution, mark_to, take_fill, take_split
+from operators.model.risk.splits import Ratio, split_told
 from operators.model.risk.state import CLOSED_KEPT, RESTING_TOGETHER, Closed, OrderRisk, Resting, SymbolRisk, Terms
 
 _ENDED: Final = frozenset({OrdStatus.FILLED, OrdStatus.CANCELED, OrdStatus.EXPIRED, OrdStatus.REJECTED})
@@ -65,8 +67,12 @@ def on_status(
     today = status.occurred_at // DAY_MICROS if day is None else day
     book.account.begin_day(today)
     quantity, notional = filled - order.filled, filled_notional - order.filled_notional
-    if order.parent is None and (quantity != 0 or notional != 0):
-        _fill(book, order, status, tables, limits, today, quantity, notional)
+    if quantity != 0 or notional != 0:
+        split = split_told(order, quantity=status.order.quantity, filled=filled, notional=filled_notional)
+        if split is not None:
+            _split(book, order, split, status.occurred_at // DAY_MICROS)
+        elif order.parent is None:
+            _fill(book, order, status, tables, limits, today, quantity, notional)
     order.filled, order.filled_notional = filled, filled_notional
     _take_code(order, status)
     settle(book, order_id, order, before)
@@ -191,13 +197,21 @@ def _fill(
     account, symbol, known = book.account, book.symbol(order.symbol), tables.symbols.get(order.symbol)
     is_today = today == account.day
     take_fill(account, symbol, order, quantity=quantity, notional=notional, today=is_today)
-    mark_to(account, symbol, known.reference_price if known else None)
+    mark_to(account, symbol, known)
     if quantity > 0:
         account_id = account_of(status.key)
         reference = tables.accounts.get(account_id)
         desk = reference.desk if reference else None
         applying = limits.applying(tables.controls, account_id=account_id, symbol=order.symbol, desk=desk)
         count_execution(book, order.symbol, status.occurred_at, applying, today=is_today)
+
+
+def _split(book: Book, order: OrderRisk, split: Ratio, day: int) -> None:
+    """An order's terms and the account's position in its symbol, after a split. It is no execution."""
+    order.terms = split.terms(order.terms)
+    order.pending = tuple([split.terms(terms) for terms in order.pending])
+    if order.parent is None:
+        take_split(book.account, book.symbol(order.symbol), split, day)
 
 
 def _filled(status: OrderStatusChanged) -> tuple[int, int]:

@@ -6,6 +6,8 @@
 | less is filled (bust) | the opposite trade at what the fills cost less | ± notional | − notional |
 | as much for more or less (correction) | the cost moves if there is a position of that side, else realised | \
 ∓ difference | ± difference |
+| other quantities for the same money, a split (`splits`) | the whole position scaled, at the same cost, once per UTC \
+day; a fraction that is lost is realised at its cost | 0 | 0 |
 
 So, whatever happened, realised + Σ (quantity × mark − cost) = cash + Σ quantity × mark.
 """
@@ -15,7 +17,9 @@ from __future__ import annotations
 from operators.model.money import fitting
 from operators.model.positions.positions import Holding, side_sign, traded
 from operators.model.risk.book import Book
+from operators.model.risk.limits import SymbolReference
 from operators.model.risk.limits_in_force import Limits
+from operators.model.risk.splits import Ratio
 from operators.model.risk.state import NEVER, AccountRisk, OrderRisk, SymbolRisk
 from operators.model.risk.times import remembered, times_part, within
 
@@ -58,10 +62,26 @@ def hold(account: AccountRisk, symbol: SymbolRisk, *, quantity: int, cost_basis:
     account.unrealised = fitting(account.unrealised + symbol.unrealised - unrealised, "unrealised profit")
 
 
-def mark_to(account: AccountRisk, symbol: SymbolRisk, price: int | None) -> None:
-    """Values the position in a symbol at a newer reference price, if there is one."""
-    if symbol.quantity != 0 and price is not None and price != symbol.mark and price > 0:
-        hold(account, symbol, quantity=symbol.quantity, cost_basis=symbol.cost_basis, mark=price)
+def take_split(account: AccountRisk, symbol: SymbolRisk, split: Ratio, day: int) -> None:
+    """Scales the position in a symbol by a split of this UTC day: every restated order of it tells the same one."""
+    if day <= symbol.split_day:
+        return
+    symbol.split_day = day
+    held = split.of(abs(symbol.quantity))
+    quantity = held if symbol.quantity > 0 else -held
+    cost_basis = symbol.cost_basis if quantity else 0
+    account.realised = fitting(account.realised - (symbol.cost_basis - cost_basis), "realised profit")
+    hold(account, symbol, quantity=quantity, cost_basis=cost_basis, mark=split.price(symbol.mark))
+
+
+def mark_to(account: AccountRisk, symbol: SymbolRisk, known: SymbolReference | None) -> None:
+    """Values the position in a symbol at a newer reference price, if there is one; not at one of before a split."""
+    price = known.reference_price if known is not None else None
+    if symbol.quantity == 0 or known is None or price is None or price == symbol.mark or price <= 0:
+        return
+    if symbol.split_day >= 0 and known.price_at // DAY_MICROS < symbol.split_day:
+        return
+    hold(account, symbol, quantity=symbol.quantity, cost_basis=symbol.cost_basis, mark=price)
 
 
 def count_execution(book: Book, name: str, at: int, limits: Limits, *, today: bool) -> None:

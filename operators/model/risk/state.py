@@ -117,7 +117,8 @@ class SymbolRisk(msgspec.Struct, array_like=True, kw_only=True):
     """An account in one symbol. Signed position and its cost in millionths, with the same sign; `mark` values a unit.
 
     `buying` and `selling` are what open orders may still execute, `elsewhere` counts resting orders in other parts.
-    `latched_at` is when the execution throttle of the symbol closed, in microseconds.
+    `latched_at` is when the execution throttle of the symbol closed, in microseconds. `split_day` is the latest UTC day
+    of a split that the position went through; -1 is none.
     """
 
     quantity: int = 0
@@ -130,6 +131,7 @@ class SymbolRisk(msgspec.Struct, array_like=True, kw_only=True):
     elsewhere: int = 0
     recent: tuple[Recent, ...] = ()
     latched_at: int = NEVER
+    split_day: int = -1
 
     @property
     def unrealised(self) -> int:

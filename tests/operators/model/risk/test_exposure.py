@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import InvalidRecordError
+from operators.model.events import OrdStatus
+from operators.model.orders.lifecycle import Voice, consolidated_code
 from operators.model.risk.state import CLOSED_KEPT, RESTING_TOGETHER, SymbolRisk, Terms
 
 PRICE = 400_000_000
@@ -186,6 +188,19 @@ def test_where_a_status_tells_no_price_the_dearer_stays_reserved(desk: Any) -> N
     assert desk.order().pending == ()
 
 
+def test_replaced_is_never_the_state_that_shows() -> None:
+    """It is an event: what it confirms is told by the terms of the status that follows from it."""
+    voices = [Voice()] + [Voice().says(code) for code in OrdStatus]
+    shown = {
+        consolidated_code(engine, venue, filled=filled, quantity=10)
+        for engine in voices
+        for venue in voices
+        for filled in (0, 5, 10)
+    }
+    assert OrdStatus.REPLACED not in shown
+    assert len(shown) == len(OrdStatus)  # None in its place
+
+
 def test_an_end_releases_pending_replaces_too(desk: Any) -> None:
     replaced(desk, 150)
     after(desk, ("CANCELED", 0))
@@ -297,7 +312,7 @@ requests = st.tuples(
 )
 CODES = ["NEW", "PARTIALLY_FILLED", "FILLED", "PENDING_REPLACE", "PENDING_CANCEL", "CANCELED", "REJECTED"]
 statuses = st.tuples(
-    st.sampled_from([*CODES, "EXPIRED", "REPLACED", "DONE_FOR_DAY"]),
+    st.sampled_from([*CODES, "EXPIRED", "DONE_FOR_DAY"]),
     orders,
     quantities,
     prices,
