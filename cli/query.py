@@ -10,7 +10,7 @@ import click
 
 from cli import query_rows
 from cli.session import with_settings
-from cli.table import write_table
+from cli.table import text, write_table
 from config.errors import NotFoundError, StoreError, UsageError
 from config.settings import Settings
 
@@ -247,7 +247,7 @@ def _write(rows: Sequence[Mapping[str, Any]], form: str, as_of_ms: int | None) -
     if as_of is not None:
         click.echo(f"as of {as_of} (event time)", err=True)
     if rows:
-        table = [[query_rows.text(value) for value in row.values()] for row in rows]
+        table = [[text(value) for value in row.values()] for row in rows]
         write_table([name.upper() for name in rows[0]], table)
 
 

@@ -3,6 +3,7 @@
 | check | applies to | breached when |
 |---|---|---|
 | LIMITS_MISSING | new, replace | no scope gives a required limit, named after the scope that requires it |
+| LIMITS_STALE | new, replace | the limits of an applying scope, which is named, are older than allowed |
 | UNKNOWN_SYMBOL | new, replace | there is no reference record of the symbol |
 | INVALID_SIDE, INVALID_ORDER_TYPE | new, replace | a word we do not know |
 | INVALID_QUANTITY, LOT_SIZE | new, replace | not above zero; not a multiple of the lot |
@@ -38,6 +39,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Final
+
+from msgspec.structs import replace
 
 from operators.model.events import Breach
 from operators.model.positions.positions import side_sign
@@ -82,6 +85,15 @@ def possible_resend(request: Request) -> Breaches:
 def _limits_missing(request: Request) -> Breaches:
     missing = request.limits.missing(account_known=request.reference is not None)
     return [Breach(check="LIMITS_MISSING", scope=f"{scope}/{check}") for check, scope in missing]
+
+
+def _limits_stale(request: Request) -> Breaches:
+    level, now = request.limits.level("limits_age_max_ms"), request.intent.occurred_at
+    return [
+        replace(breach, scope=scope)
+        for given_at, scope in request.limits.given_at
+        for breach in over_age("LIMITS_STALE", level, now - given_at)
+    ]
 
 
 def _words(request: Request) -> Breaches:
@@ -245,6 +257,7 @@ def _parent(request: Request) -> Breaches:
 
 CHECKS: Final[tuple[Check, ...]] = (
     _limits_missing,
+    _limits_stale,
     _words,
     _quantity,
     _prices,

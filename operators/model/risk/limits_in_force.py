@@ -5,6 +5,7 @@
 | trading state, restrictions | every scope, each for itself | the request |
 | maxOrderQuantity, maxOrderNotional, collarBps, collarAwayBps, referenceAgeMaxMs, duplicateWindowMs | every scope | \
 the request |
+| limitsAgeMaxMs | every scope | every scope that gives limits, each for itself |
 | maxPosition, maxLong, maxShort | every scope | the account in the symbol |
 | maxMessages | every scope | what the scope counts, see `limits` |
 | maxWorkingOrders, maxExecutions | every scope but SESSION | what the scope counts |
@@ -41,6 +42,7 @@ _FIELD_OF: Final[Mapping[str, str]] = {
     "PRICE_COLLAR": "collar_bps",
     "PRICE_COLLAR_AWAY": "collar_away_bps",
     "REFERENCE_AGE": "reference_age_max_ms",
+    "LIMITS_AGE": "limits_age_max_ms",
     "MAX_EXPOSURE": "max_exposure",
     "MAX_LONG": "max_long",
     "MAX_SHORT": "max_short",
@@ -63,7 +65,7 @@ ACCOUNT_FIELDS: Final = (
 )  # fmt: skip
 _REQUEST_FIELDS: Final = (
     "max_order_quantity", "max_order_notional", "collar_bps", "collar_away_bps", "reference_age_max_ms",
-    "max_position", "max_long", "max_short",
+    "max_position", "max_long", "max_short", "limits_age_max_ms",
 )  # fmt: skip
 _BOTH_SIDES: Final = {
     "max_long": "max_position",
@@ -133,6 +135,8 @@ class Limits(NamedTuple):
     """Those required for which no scope gives anything, if the account is known."""
     not_given_unknown: Sequence[tuple[str, str]] = ()
     """The same, if the account is not known."""
+    given_at: Sequence[tuple[int, str]] = ()
+    """When each scope's limits were given, in microseconds; only if their age is limited."""
     stopped: Sequence[tuple[TradingState, str]] = ()
     """Those of `states` that are not ACTIVE."""
     look_alike_micros: int = 0
@@ -248,6 +252,7 @@ def limits_of(found: Found) -> Limits:
     return limits._replace(
         not_given=limits.unmet(account_known=True),
         not_given_unknown=limits.unmet(account_known=False),
+        given_at=_given_at(found) if "limits_age_max_ms" in limits.levels else (),
         stopped=[each for each in limits.states if each[0] is not TradingState.ACTIVE],
         look_alike_micros=max([one.value * 1_000 for one in limits.level("duplicate_window_ms") if one], default=0),
     )
@@ -301,6 +306,10 @@ def _warn(control: RiskControl, field: str) -> int | None:
 
 def _has_ratio(control: RiskControl) -> bool:
     return control.max_order_to_trade is not None or _warn(control, "max_order_to_trade") is not None
+
+
+def _given_at(found: Found) -> list[tuple[int, str]]:
+    return [(control.given_at, scope) for scope, _, control in found if control.given_at is not None]
 
 
 def _rearmed(found: Found) -> dict[str, int]:

@@ -156,7 +156,7 @@ def test_limits_are_worked_out_again_only_when_a_control_changes() -> None:
 @pytest.mark.parametrize(
     ("struct", "file"),
     [
-        (RiskControl, "risk.controls-value/v2.avsc"),
+        (RiskControl, "risk.controls-value/v3.avsc"),
         (SymbolReference, "reference.symbols-value/v2.avsc"),
         (AccountReference, "reference.accounts-value/v1.avsc"),
         (Locate, "reference.locates-value/v1.avsc"),
@@ -172,7 +172,7 @@ def test_structs_have_the_fields_of_the_contract(struct: type[msgspec.Struct], f
 
 
 def test_levels_are_the_same_in_code_and_contract() -> None:
-    contract = json.loads((FOLDER / "schemas/risk.controls-value/v2.avsc").read_text())
+    contract = json.loads((FOLDER / "schemas/risk.controls-value/v3.avsc").read_text())
     [warn] = [field for field in contract["fields"] if field["name"] == "warn"]
     levels = {field.encode_name for field in msgspec.structs.fields(Levels)}
     assert {field["name"] for field in warn["type"][1]["fields"]} == levels
@@ -185,7 +185,7 @@ def test_the_limits_that_ship_give_every_limit_they_require_and_fit_the_contract
     assert limits.missing(account_known=False) == []
     assert len(limits.required) > len(CORE_CHECKS)
     assert limits.level("max_order_notional").hard == Limit(10_000_000 * 1_000_000, "FIRM")
-    contract = json.loads((FOLDER / "schemas/risk.controls-value/v2.avsc").read_text())
+    contract = json.loads((FOLDER / "schemas/risk.controls-value/v3.avsc").read_text())
     assert all(fastavro.validate(msgspec.to_builtins(one), contract) for one in parsed)
 
 
@@ -217,6 +217,90 @@ scopes:
     ):  # fmt: skip
         assert part in messages
     assert {problem.file for problem in caught.value.problems} == {"limits.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ["limits.yaml: is empty"]),
+        ("- FIRM", ["limits.yaml:1: a limits file: write keys with values, as in `key: value`"]),
+        ("version: 1", ["limits.yaml:1: a limits file: scopes is missing"]),
+        ("version: 1\nscopes: {FIRM: [1]}", ["limits.yaml:2: FIRM: write keys with values, as in `key: value`"]),
+        (
+            "version: 1\nscopes:\n  FIRM:\n    maxOrderQty: 5",
+            ["limits.yaml:4: FIRM: there is no maxOrderQty; did you mean maxOrderQuantity?"],
+        ),
+        (
+            "version: 1\nscopes:\n  FIRM:\n    maxShort: many\n    maxExposure: [1]\n    tradingState: STOPPED",
+            [
+                "limits.yaml:4: FIRM: maxShort: 'many' is no whole number; write one, such as 1000",
+                "limits.yaml:5: FIRM: maxExposure: what is there is no amount; write a number in the currency",
+                "limits.yaml:6: FIRM: tradingState: 'STOPPED' is none of ACTIVE, REDUCING, HALTED",
+            ],
+        ),
+        (
+            "version: 1\nscopes:\n  FIRM:\n    maxExposure: 1000\n    warn:\n      maxExposure: 2000.5",
+            ["limits.yaml:6: FIRM: warn.maxExposure 2000.5 is above the hard maxExposure 1000 and would never warn"],
+        ),
+        (
+            "version: 1\nscopes:\n  FIRM:\n    duplicateWindowMs: 100\n    warn: {duplicateWindowMs: 50}",
+            ["limits.yaml:5: FIRM: warn.duplicateWindowMs 50 is below the hard duplicateWindowMs 100 and would"],
+        ),
+        (
+            "version: 1\nscopes:\n  SYMBOL:X:\n    restrictions:\n    - {}\n    - {side: SELL, validFrom: soon}",
+            ["limits.yaml:6: SYMBOL:X: restrictions: validFrom: 'soon' is no date; write one as 2026-11-26"],
+        ),
+        (
+            "version: 1\nscopes:\n  SYMBOL:X:\n    restrictions: [{validFrom: 2026-11-27, validUntil: 2026-11-26}]",
+            ["limits.yaml:4: SYMBOL:X: restrictions: validUntil is before validFrom, so it would hold on no day"],
+        ),
+        (
+            "version: 1\nscopes:\n  FIRM: {maxShort: 1}\n  FIRM: {maxShort: 2}",
+            ["limits.yaml:4: 'FIRM' is given twice, first in line 3"],
+        ),
+        ("version: 1\nscopes:\n  TRADER:4: {}", ["limits.yaml:3: TRADER:4: a scope is FIRM, DESK:<desk>"]),
+        ("version: 1\nscopes: {FIRM: {maxExposure: 1e15}}", ["limits.yaml:2: FIRM: maxExposure: '1e15' is too large"]),
+        ("version: [", ["limits.yaml:1: is not valid YAML"]),
+    ],
+)
+def test_what_is_wrong_in_a_limits_file_is_told_with_its_line_and_what_to_do(text: str, expected: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_controls(text, occurred_at=1, source="test", file="limits.yaml")
+    found = [str(problem) for problem in caught.value.problems]
+    assert [line[: len(begins)] for line, begins in zip(found, expected, strict=True)] == expected
+
+
+LOCATE_OF_NO_DAY = "- {locate: L, account: A, symbol: X, quantity: 5, validFrom: 2026-11-27, validUntil: 2026-11-26}"
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "expected"),
+    [
+        (parse_symbols, "- {symbol: A, tick: 0.01}\n- {symbol: B, tick: 0.01, lot: 0}", [
+            "f.yaml:1: symbol A: lot is missing", "f.yaml:2: B: lot must be above zero",
+        ]),
+        (parse_symbols, "symbol: A", ["f.yaml:1: symbol: write a list, a line that begins with `- ` per symbol"]),
+        (parse_symbols, "- {symbol: A, tick: 1, lot: 1, easyToBorrow: maybe}", [
+            "f.yaml:1: symbol A: easyToBorrow: 'maybe' is neither true nor false",
+        ]),
+        (parse_accounts, "- {account: A}\n- {acount: B}\n- {account: A}", [
+            "f.yaml:2: account: there is no acount; did you mean account?", "f.yaml:2: account: account is missing",
+            "f.yaml:3: account A is given twice, first in line 1: leave one out",
+        ]),
+        (parse_locates, LOCATE_OF_NO_DAY, ["f.yaml:1: L: validUntil is before validFrom"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_files_of_reference_data_is_told_with_its_line(
+    parse: Any, text: str, expected: list[str]
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text, occurred_at=1, source="test", file="f.yaml")
+    assert [str(problem) for problem in caught.value.problems] == expected
+
+
+def test_ids_are_read_as_they_are_written() -> None:
+    [account] = parse_accounts("- {account: 007, desk: 1_0}", occurred_at=1, source="t")
+    assert (account.key, account.desk) == ("007", "1_0")
 
 
 def test_a_limits_file_says_all_that_a_control_can() -> None:
