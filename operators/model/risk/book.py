@@ -32,18 +32,19 @@ class Book:
 
     def __init__(self, account: AccountRisk | None, read: Read) -> None:
         self._read = read
-        self._stored: dict[str, Any] = {}
         self._parts: dict[str, Any] = {}
+        self._copied_from: dict[str, Any] = {}
+        self._put: dict[str, None] = {}
         self.account = AccountRisk() if account is None else replace(account)
 
     def changes(self) -> dict[str, Any]:
         """The parts to write back, by suffix; None forgets one."""
-        stored, changed = self._stored, {}
-        for suffix, part in self._parts.items():
-            if part == _EMPTY_SYMBOL:  # says nothing any more
-                part = None
-            if suffix not in stored or part != stored[suffix]:
-                changed[suffix] = part
+        parts = self._parts
+        changed = {suffix: parts[suffix] for suffix in self._put}
+        for suffix, stored in self._copied_from.items():
+            part = parts[suffix]
+            if part != stored:
+                changed[suffix] = None if part == _EMPTY_SYMBOL else part
         return changed
 
     def order(self, order_id: str) -> OrderRisk | None:
@@ -55,7 +56,7 @@ class Book:
 
     def put_order(self, order_id: str, order: OrderRisk | None) -> None:
         """Keeps an order that was not known, or forgets one."""
-        self._parts[f"|order|{order_id}"] = order
+        self._keep(f"|order|{order_id}", order)
 
     def symbol(self, symbol: str) -> SymbolRisk:
         """The account in a symbol, to be changed in place. It is forgotten when it says nothing any more."""
@@ -63,6 +64,7 @@ class Book:
         part = self._copied(suffix, _SYMBOL)
         if part is None:
             part = self._parts[suffix] = SymbolRisk()
+            self._copied_from[suffix] = _EMPTY_SYMBOL
         return part
 
     def resting(self, symbol: str, order_id: str) -> dict[str, Resting]:
@@ -71,7 +73,7 @@ class Book:
 
     def put_resting(self, symbol: str, order_id: str, resting: dict[str, Resting]) -> None:
         """Keeps the resting orders that are kept with this one."""
-        self._parts[_resting_part(symbol, order_id)] = resting or None
+        self._keep(_resting_part(symbol, order_id), resting or None)
 
     def all_resting(self, symbol: str) -> dict[str, Resting]:
         """Every resting order of the account in a symbol."""
@@ -89,7 +91,7 @@ class Book:
 
     def put_times(self, of: str, times: tuple[int, ...]) -> None:
         """Keeps the times of something."""
-        self._parts[f"|times|{of}"] = times or None
+        self._keep(f"|times|{of}", times or None)
 
     def located(self, locate_id: str) -> int:
         """How much of a locate is used up."""
@@ -97,7 +99,7 @@ class Book:
 
     def put_located(self, locate_id: str, quantity: int) -> None:
         """Keeps how much of a locate is used up."""
-        self._parts[f"|locate|{locate_id}"] = quantity or None
+        self._keep(f"|locate|{locate_id}", quantity or None)
 
     def closed(self, slot: int) -> Closed | None:
         """Which order closed into this slot of the ring of closed orders."""
@@ -105,7 +107,7 @@ class Book:
 
     def put_closed(self, slot: int, closed: Closed) -> None:
         """Keeps which order closed into the slot."""
-        self._parts[f"|closed|{slot}"] = closed
+        self._keep(f"|closed|{slot}", closed)
 
     def knows_id(self, cl_ord_id: str) -> bool:
         """Whether the account used this ClOrdID among its latest."""
@@ -117,21 +119,28 @@ class Book:
         digest, part = _digest(cl_ord_id)
         known = self._get(part, _BYTES) or b""
         if not _has(known, digest):
-            self._parts[part] = (known + digest)[-IDS_PER_BUCKET * _DIGEST_BYTES :]
+            self._keep(part, (known + digest)[-IDS_PER_BUCKET * _DIGEST_BYTES :])
 
     def _get(self, suffix: str, decoder: msgspec.msgpack.Decoder[_T]) -> _T | None:
         if suffix not in self._parts:
-            self._parts[suffix] = self._stored[suffix] = self._read(suffix, decoder)
+            self._parts[suffix] = self._read(suffix, decoder)
         part: _T | None = self._parts[suffix]
         return part
 
     def _copied(self, suffix: str, decoder: msgspec.msgpack.Decoder[_Copied]) -> _Copied | None:
-        if suffix not in self._parts:
-            stored: _Copied | None = self._read(suffix, decoder)
-            self._stored[suffix] = stored
-            self._parts[suffix] = None if stored is None else replace(stored)
-        part: _Copied | None = self._parts[suffix]
+        part: _Copied | None
+        if suffix in self._parts:
+            part = self._parts[suffix]
+            return part
+        stored: _Copied | None = self._read(suffix, decoder)
+        part = self._parts[suffix] = None if stored is None else replace(stored)
+        if stored is not None:
+            self._copied_from[suffix] = stored
         return part
+
+    def _keep(self, suffix: str, part: Any) -> None:
+        self._parts[suffix] = part
+        self._put[suffix] = None
 
 
 def symbol_part(symbol: str) -> str:

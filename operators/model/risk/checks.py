@@ -54,6 +54,7 @@ from operators.model.risk.request import (
     SIDES,
     Breaches,
     Request,
+    exceeds,
     over,
     over_money,
     shown,
@@ -88,6 +89,8 @@ def _limits_missing(request: Request) -> Breaches:
 
 
 def _limits_stale(request: Request) -> Breaches:
+    if not request.limits.given_at:
+        return ()
     level, now = request.limits.level("limits_age_max_ms"), request.intent.occurred_at
     return [
         replace(breach, scope=scope)
@@ -97,41 +100,46 @@ def _limits_stale(request: Request) -> Breaches:
 
 
 def _words(request: Request) -> Breaches:
-    intent, scope = request.intent, request.symbol_scope
-    unknown = {
-        "UNKNOWN_SYMBOL": request.symbol is None,
-        "INVALID_SIDE": intent.side not in SIDES,
-        "INVALID_ORDER_TYPE": intent.order_type not in ORDER_TYPES,
-    }
-    return [Breach(check=check, scope=scope) for check, is_unknown in unknown.items() if is_unknown]
+    intent = request.intent
+    known = request.symbol is not None, intent.side in SIDES, intent.order_type in ORDER_TYPES
+    if all(known):
+        return ()
+    scope = request.symbol_scope
+    checks = ("UNKNOWN_SYMBOL", "INVALID_SIDE", "INVALID_ORDER_TYPE")
+    return [Breach(check=check, scope=scope) for check, is_known in zip(checks, known, strict=True) if not is_known]
 
 
 def _quantity(request: Request) -> Breaches:
-    quantity, symbol, scope = request.intent.quantity, request.symbol, request.symbol_scope
-    breaches = []
-    if quantity <= 0:
-        breaches.append(Breach(check="INVALID_QUANTITY", scope=scope, limit=1.0, attempted=float(quantity)))
+    quantity, symbol = request.intent.quantity, request.symbol
+    breaches = list(over("MAX_ORDER_QUANTITY", request.limits.level("max_order_quantity"), quantity))
     if symbol and (symbol.lot <= 0 or quantity % symbol.lot):
-        breaches.append(Breach(check="LOT_SIZE", scope=scope, limit=float(symbol.lot), attempted=float(quantity)))
-    return [*breaches, *over("MAX_ORDER_QUANTITY", request.limits.level("max_order_quantity"), quantity)]
+        lot = Breach(check="LOT_SIZE", scope=request.symbol_scope, limit=float(symbol.lot), attempted=float(quantity))
+        breaches.insert(0, lot)
+    if quantity <= 0:
+        breaches.insert(
+            0, Breach(check="INVALID_QUANTITY", scope=request.symbol_scope, limit=1.0, attempted=float(quantity))
+        )
+    return breaches
 
 
 def _prices(request: Request) -> Breaches:
-    intent, symbol, scope = request.intent, request.symbol, request.symbol_scope
+    intent, symbol = request.intent, request.symbol
     breaches = []
     for needed_by, price in ((NEEDS_LIMIT, intent.limit_price), (NEEDS_STOP, intent.stop_price)):
         if intent.order_type not in needed_by:
             continue
         if price is None or price <= 0:
             attempted = None if price is None else shown(price)
-            breaches.append(Breach(check="INVALID_PRICE", scope=scope, attempted=attempted))
+            breaches.append(Breach(check="INVALID_PRICE", scope=request.symbol_scope, attempted=attempted))
         elif symbol and (symbol.tick <= 0 or price % symbol.tick):
             tick = shown(symbol.tick)
-            breaches.append(Breach(check="TICK_SIZE", scope=scope, limit=tick, attempted=shown(price)))
+            breaches.append(Breach(check="TICK_SIZE", scope=request.symbol_scope, limit=tick, attempted=shown(price)))
     return breaches
 
 
 def _trading_state(request: Request) -> Breaches:
+    if not request.limits.stopped:
+        return ()
     breaches = []
     for state, scope in request.limits.stopped:
         if state is TradingState.HALTED:
@@ -142,6 +150,8 @@ def _trading_state(request: Request) -> Breaches:
 
 
 def _restricted(request: Request) -> Breaches:
+    if not request.limits.restrictions:
+        return ()
     side = "BUY" if request.sign > 0 else "SELL"
     # A side nobody knows restricts both: whoever wrote it wanted something stopped.
     return [
@@ -171,6 +181,8 @@ def _reference(request: Request) -> Breaches:
 
 def over_age(check: str, level: Level, age_micros: int) -> Breaches:
     """The breach of a level in milliseconds by an age in microseconds, shown in milliseconds."""
+    if not exceeds(level, -(-age_micros // _MILLI)):
+        return ()
     in_micros = Level(*[limit and Limit(limit.value * _MILLI, limit.scope) for limit in level])
     return over(check, in_micros, age_micros, unit=_MILLI)
 
@@ -188,6 +200,8 @@ def _collar(request: Request) -> Breaches:
         ("PRICE_COLLAR_AWAY", "collar_away_bps", -sign),
     ):
         distance = direction * (intent.limit_price - reference) * _BPS
+        if distance <= 0:
+            continue
         for limit, severity in zip(request.limits.level(field), SEVERITIES, strict=True):
             if limit is not None and distance > limit.value * reference:
                 bound = reference * (_BPS + direction * limit.value) // _BPS
@@ -206,9 +220,12 @@ def _collar(request: Request) -> Breaches:
 
 
 def _identity(request: Request) -> Breaches:
-    intent, order, scope = request.intent, request.order, request.account_scope
-    breaches = []
-    if request.book.knows_id(intent.cl_ord_id):
+    intent, order = request.intent, request.order
+    known = request.book.knows_id(intent.cl_ord_id)
+    if not known and order is None and not request.replaces:
+        return ()
+    breaches, scope = [], request.account_scope
+    if known:
         breaches.append(Breach(check="DUPLICATE_CL_ORD_ID", scope=scope))
     if not request.replaces:
         if order is not None and order.approved:
@@ -245,9 +262,10 @@ def _look_alike(request: Request) -> Breaches:
 
 
 def _parent(request: Request) -> Breaches:
-    parent, intent, scope = request.parent, request.intent, request.account_scope
+    parent, intent = request.parent, request.intent
     if parent is None:
         return ()
+    scope = request.account_scope
     differs = (parent.symbol, parent.side) != (intent.symbol, intent.side)
     terms = [Breach(check="PARENT_TERMS", scope=scope)] if differs else []
     attempted = parent.children + request.added_quantity

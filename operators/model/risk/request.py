@@ -164,6 +164,8 @@ def exceeds(level: Level, attempted: int) -> bool:
 
 def over(check: str, level: Level, attempted: int, *, current: int | None = None, unit: int = 1) -> Breaches:
     """The breach of a level by a value above it, the hard one before the one that warns; values are shown in units."""
+    if not exceeds(level, attempted):
+        return ()
     for limit, severity in zip(level, SEVERITIES, strict=True):
         if limit is not None and attempted > limit.value:
             breach = Breach(
