@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -12,14 +11,13 @@ from typing import Any, TypeVar
 
 import lmdb
 
+from config.disk import require_space, says_full, space_at
 from config.errors import BrokerUnavailableError, LogFullError
 
 Result = TypeVar("Result")
 
 TABLES = ("topics", "partitions", "records", "keys", "offsets", "epochs", "counters")
 _READERS_MAX = 1024
-# LMDB reports a write that the file system took only in part as EIO, so a full disk shows as any of these.
-_FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 
 
 class Environment:
@@ -39,6 +37,7 @@ class Environment:
         self._gate = _Gate()
         with _our_errors(path):
             Path(path).mkdir(parents=True, exist_ok=True)
+            require_space(path)
             self._environment = lmdb.open(
                 path,
                 map_size=map_bytes,
@@ -196,9 +195,9 @@ def _our_errors(path: str) -> Iterator[None]:
     except (lmdb.MapFullError, lmdb.MapResizedError):
         raise
     except (lmdb.Error, OSError) as error:
-        if isinstance(error, lmdb.DiskError) or any(reason in str(error) for reason in _FULL):
+        if isinstance(error, lmdb.DiskError) or says_full(error):
             raise LogFullError(
-                f"the disk under the embedded log {path} is full ({error}): nothing of this transaction was written. "
-                "Free space on that disk, or delete topics nobody needs, and start again; it resumes exactly."
+                f"the disk under the embedded log {path} is full ({error}; {space_at(path)}): nothing of this "
+                "transaction was written. Free space on that disk and start again; it resumes exactly."
             ) from error
         raise BrokerUnavailableError(f"the embedded log {path} cannot be used: {error}") from error

@@ -8,6 +8,7 @@
 | keys       | topic id, partition, key digest  | offset of the key's last record (compacted only)  |
 | offsets    | group, topic id, partition       | offset to read next                               |
 | epochs     | transactional id                 | times it was opened                               |
+|            | transactional id, a zero byte    | who opened it last, as JSON                       |
 | counters   | name                             | number                                            |
 
 Numbers in keys are big-endian, so that LMDB's byte order is offset order.
@@ -25,7 +26,8 @@ import msgspec
 
 from broker.contract import Headers, TopicPartition, TopicSpec
 from broker.embedded_environment import Environment
-from config.errors import BrokerUnavailableError, ConfigurationError, FencedError, Problem
+from broker.holder import Holder, decoded, encoded, taken_over
+from config.errors import BrokerUnavailableError, ConfigurationError, Problem, TakenOverError
 
 CREATE_TIME = 1
 _ROW = struct.Struct("<qii")  # timestamp in ms, key length, value length; -1 says null
@@ -35,6 +37,7 @@ _BOUNDS = struct.Struct("<QQQ")
 _NUMBER = struct.Struct("<Q")
 _NAME_BYTES_MAX = 249  # Kafka's own limit for topic names; keys of LMDB end at 511 bytes
 _TRIM_RECORDS_MAX = 10_000
+_HOLDER = b"\0"
 
 _decode_headers = msgspec.msgpack.Decoder(list[tuple[str, bytes | None]]).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -233,20 +236,22 @@ class Tables:
                 records.append(EmbeddedRecord(name, partition, offset, row))
         return records, bounds.end
 
-    def open_epoch(self, transaction: Any, transactional_id: str) -> int:
-        """Counts an opening of the id. From the commit of this transaction on, every earlier holder is a zombie."""
-        epoch = self._epoch(transaction, transactional_id) + 1
-        transaction.put(_name_key(transactional_id), _NUMBER.pack(epoch), db=self._epochs)
-        return epoch
+    def open_epoch(self, transaction: Any, transactional_id: str, holder: Holder) -> tuple[int, Holder | None]:
+        """Counts an opening of the id; its number, and who opened it before.
 
-    def check_epoch(self, transaction: Any, transactional_id: str, epoch: int) -> None:
-        """Raises `FencedError` unless the holder of `epoch` is still the newest."""
-        newest = self._epoch(transaction, transactional_id)
-        if newest != epoch:
-            raise FencedError(
-                f"transactional id {transactional_id} was taken over: this holder has epoch {epoch}, "
-                f"the newest {newest}. Nothing of the open transaction was written."
-            )
+        From the commit of this transaction on, every earlier holder is a zombie.
+        """
+        epoch = self._epoch(transaction, transactional_id) + 1
+        before = self._holder(transaction, transactional_id)
+        transaction.put(_name_key(transactional_id), _NUMBER.pack(epoch), db=self._epochs)
+        transaction.put(_name_key(transactional_id) + _HOLDER, encoded(holder), db=self._epochs)
+        return epoch, before
+
+    def check_epoch(self, transaction: Any, transactional_id: str, epoch: int, holder: Holder) -> None:
+        """Raises `TakenOverError` unless the holder of `epoch` is still the newest."""
+        if self._epoch(transaction, transactional_id) != epoch:
+            newest = self._holder(transaction, transactional_id)
+            raise TakenOverError(taken_over(transactional_id, mine=holder, newest=newest))
 
     def put_offsets(self, transaction: Any, group: str, offsets: Mapping[TopicPartition, int]) -> None:
         """Sets where the group goes on reading."""
@@ -322,6 +327,9 @@ class Tables:
     def _epoch(self, transaction: Any, transactional_id: str) -> int:
         found = transaction.get(_name_key(transactional_id), db=self._epochs)
         return int(_NUMBER.unpack(found)[0]) if found else 0
+
+    def _holder(self, transaction: Any, transactional_id: str) -> Holder | None:
+        return decoded(transaction.get(_name_key(transactional_id) + _HOLDER, db=self._epochs))
 
     def _next_number(self, transaction: Any, counter: bytes) -> int:
         found = transaction.get(counter, db=self._counters)

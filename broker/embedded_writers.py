@@ -10,6 +10,7 @@ from broker.contract import Headers, TopicPartition
 from broker.embedded_connection import Connection
 from broker.embedded_environment import Environment
 from broker.embedded_tables import Tables, Topic, encode_row, encode_rows
+from broker.holder import announce, this_holder
 from broker.murmur2 import partition_of, partitions_of
 from broker.record_size import batch_bytes, check_record
 from config.errors import BrokerUnavailableError
@@ -69,8 +70,12 @@ class EmbeddedTransaction(Connection):
         self._group = group
         self._buffer = _Buffer(environment, self._tables, record_bytes_max)
         self._begun = False
+        self._holder = this_holder()
         try:
-            self._epoch = environment.write(lambda transaction: self._tables.open_epoch(transaction, transactional_id))
+            self._epoch, before = environment.write(
+                lambda transaction: self._tables.open_epoch(transaction, transactional_id, self._holder)
+            )
+            announce(transactional_id, before)
         except BaseException:
             self.close()
             raise
@@ -78,7 +83,7 @@ class EmbeddedTransaction(Connection):
     def begin(self) -> None:
         assert not self._begun, "begin follows open, commit or abort"
         with self._environment.read() as transaction:
-            self._tables.check_epoch(transaction, self._transactional_id, self._epoch)
+            self._tables.check_epoch(transaction, self._transactional_id, self._epoch, self._holder)
         self._begun = True
 
     def send_batch(
@@ -104,7 +109,7 @@ class EmbeddedTransaction(Connection):
         assert self._begun, "commit follows begin"
 
         def apply(transaction: object) -> None:
-            self._tables.check_epoch(transaction, self._transactional_id, self._epoch)
+            self._tables.check_epoch(transaction, self._transactional_id, self._epoch, self._holder)
             self._buffer.apply(transaction)
             self._tables.put_offsets(transaction, self._group, offsets)
 

@@ -15,6 +15,7 @@ from broker.contract import TopicPartition
 from broker.kafka_admin import AdminConnection, KafkaAdmin
 from broker.kafka_client import LOGGER, TopicLookup, make_client
 from broker.kafka_errors import is_transient
+from broker.kafka_reach import why_unreachable
 from broker.kafka_sender import KafkaProducer
 from broker.kafka_transaction import KafkaTransaction
 from broker.kafka_waits import Waits
@@ -40,7 +41,8 @@ class KafkaLog:
     _admin: AdminConnection = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_waits", Waits(self.bootstrap_servers))
+        waits = Waits(self.bootstrap_servers, why=lambda: why_unreachable(self._client("reach")))
+        object.__setattr__(self, "_waits", waits)
         object.__setattr__(self, "_admin", AdminConnection(self._client("admin")))
 
     @property

@@ -30,7 +30,11 @@ def broken_world(error: KafkaException | KafkaError, what: str) -> BrokenWorldEr
     """The error to raise for a failed call; `what` says in a sentence what could not be done."""
     cause: KafkaError = error.args[0] if isinstance(error, KafkaException) else error
     if cause.code() in _FENCED:
-        return FencedError(f"{what}: a successor took over, or the cluster gave this holder up ({cause.str()})")
+        return FencedError(
+            f"{what}: a successor took over, or the cluster gave this holder up, since it had not heard of it for too "
+            f"long ({cause.str()}); nothing of the open transaction was written. If the same flow runs elsewhere under "
+            "the same application.prefix, end one of the two"
+        )
     return BrokerUnavailableError(f"{what}: {cause.str()} ({cause.name()})")
 
 

@@ -11,16 +11,20 @@ from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Position
 
 from broker.contract import TopicPartition
+from broker.holder import announce, encoded, taken_over, this_holder
 from broker.kafka_client import make_client
 from broker.kafka_errors import broken_world, is_transient
+from broker.kafka_holders import GroupHolders
 from broker.kafka_sender import Sender
 from broker.kafka_waits import Errand, Waits
 from broker.record_size import batch_bytes
-from config.errors import BrokerUnavailableError
+from config.errors import BrokenWorldError, BrokerUnavailableError, FencedError, TakenOverError
 
 # Of the time that the caller has, the client gets less: what does not return in time is given up before the end.
 _SHARE_OF_CLIENT = 5 / 6
 _RETRY_S = 0.01
+_FIRST_COMMIT_S = 5.0
+_LOOK_S = 0.2
 # Whatever is asked of it, a coordinator answers only when it can answer for the group.
 _ANY_PARTITION = Position("__consumer_offsets", 0)
 # librdkafka asks at most three times for the coordinator of a group, some milliseconds apart, and then waits for a
@@ -35,8 +39,8 @@ class KafkaTransaction(Sender):
     1. Opening (`init_transactions`) fences every earlier holder and aborts what it left open, then waits until the
        group's coordinator answers. A crash right after it costs nothing.
     2. Records are sent while the epoch is open. A crash leaves an open transaction, which the successor aborts.
-    3. `commit` adds the group's offsets to the transaction and commits it. A crash before the coordinator has
-       logged the commit aborts everything, after it everything is there.
+    3. `commit` adds the group's offsets to the transaction, marked with who this is, and commits it. A crash before
+       the coordinator has logged the commit aborts everything, after it everything is there.
 
     Every call ends within `deadline_s`, whether the client returns or not: then with a `BrokerUnavailableError`.
     """
@@ -49,10 +53,14 @@ class KafkaTransaction(Sender):
             {"connections.max.idle.ms": RECONNECT_AFTER_MS, **client}, waits, guarantees, deadline_s=deadline_s
         )
         self._transactional_id = transactional_id
+        self._holder, self._holders = this_holder(), GroupHolders(client, group)
+        self._mark = encoded(self._holder).decode()
+        self._first_commit_s = _FIRST_COMMIT_S
         self._errand = Errand()
         try:
             self._call("opened", _Step("opened", self._producer.init_transactions))
             self._group = self._group_metadata({**client, "group.id": group, "enable.auto.commit": False})
+            announce(transactional_id, self._holders.newest())
         except BaseException:
             self.close()
             raise
@@ -85,7 +93,7 @@ class KafkaTransaction(Sender):
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         steps = [_Step("committed", self._producer.commit_transaction)]
         if offsets:
-            positions = [Position(topic, number, offset) for (topic, number), offset in offsets.items()]
+            positions = [Position(topic, number, offset, self._mark) for (topic, number), offset in offsets.items()]
             send_offsets = self._producer.send_offsets_to_transaction
             steps.insert(0, _Step("given offsets", lambda time_s: send_offsets(positions, self._group, time_s)))
         self._call("committed", *steps)
@@ -114,7 +122,7 @@ class KafkaTransaction(Sender):
     def _call(self, done: str, *steps: _Step) -> None:
         """Steps of the transaction protocol, one after the other, in one errand."""
         if self._fatal:
-            raise broken_world(self._fatal, self._cannot_be(done))
+            raise self._told(broken_world(self._fatal, self._cannot_be(done)))
         errand = _Steps(steps, time.monotonic() + _SHARE_OF_CLIENT * self._deadline_s)
         with self._waits(self._cannot_be(done), self._deadline_s):
             try:
@@ -123,6 +131,25 @@ class KafkaTransaction(Sender):
                 raise BrokerUnavailableError(f"{self._cannot_be(errand.at.done)}: {error}") from error
             except KafkaException as error:
                 raise self._broken_world(error, self._cannot_be(errand.at.done)) from error
+
+    def _broken_world(self, error: KafkaException | KafkaError, what: str) -> BrokenWorldError:
+        return self._told(super()._broken_world(error, what))
+
+    def _told(self, error: BrokenWorldError) -> BrokenWorldError:
+        """The error, or if another process has committed since this one opened the id, one that says who.
+
+        Whoever took over commits what both have just read, a moment later, so it is waited for; there is no hurry.
+        """
+        if not isinstance(error, FencedError):
+            return error
+        until_s = time.monotonic() + self._first_commit_s
+        self._first_commit_s = 0.0  # once is enough
+        while time.monotonic() < until_s:
+            newest = self._holders.newest()
+            if newest is not None and newest.since > self._holder.since:
+                return TakenOverError(taken_over(self._transactional_id, mine=self._holder, newest=newest))
+            time.sleep(_LOOK_S)
+        return error
 
     def _cannot_be(self, done: str) -> str:
         return f"transaction {self._transactional_id} cannot be {done}"

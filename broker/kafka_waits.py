@@ -42,8 +42,12 @@ class Waits:
 
     brokers: str
     clock: Callable[[], float] = time.monotonic
+    why: Callable[[], str] = lambda: ""
+    """Why they cannot be reached, as far as it can be found out; may take some seconds."""
     _under_way: dict[int, _Wait] = field(default_factory=dict)
     _thread: list[threading.Thread] = field(default_factory=list)
+    _reason: list[str] = field(default_factory=list)
+    """The newest that was found out."""
 
     @contextmanager
     def __call__(self, what: str, deadline_s: float) -> Iterator[None]:
@@ -60,25 +64,29 @@ class Waits:
             if waited_s < min(SILENT_S, deadline_s):
                 raise
             raise BrokerUnavailableError(
-                f"{error}. Waited {waited_s:.0f} s for {self.brokers}: check that these brokers run and can be reached "
-                "from here, that the addresses they advertise can, and kafka.bootstrap_servers, "
+                f"{error}. Waited {waited_s:.0f} s for {self.brokers}{self._told_reason()}: check that these brokers "
+                "run and can be reached from here, that the addresses they advertise can, and kafka.bootstrap_servers, "
                 "kafka.security_protocol and the credentials"
             ) from error
         finally:
             del self._under_way[id(wait)]
 
     def speak(self) -> None:
-        """Says, of every call that takes long and was not spoken of lately, what it waits for and until when."""
+        """Says, of every call that takes long and was not spoken of lately, what it waits for, until when, and why."""
         for wait in list(self._under_way.values()):
             waited_s = self.clock() - wait.since_s
             if waited_s < SILENT_S or (wait.told_s and waited_s - wait.told_s < REPEAT_S):
                 continue
             wait.told_s = waited_s
+            self._reason[:] = [self.why()]
             until = datetime.now(UTC) + timedelta(seconds=max(0.0, wait.deadline_s - waited_s))
             log.warning(
                 "waiting for Kafka", brokers=self.brokers, meanwhile=wait.what, waited_s=round(waited_s),
-                until=until.isoformat(timespec="seconds"),
+                until=until.isoformat(timespec="seconds"), reason=self._reason[0],
             )  # fmt: skip
+
+    def _told_reason(self) -> str:
+        return f" ({self._reason[0]})" if self._reason and self._reason[0] else ""
 
     def _run(self) -> None:
         while True:

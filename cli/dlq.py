@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import click
 
@@ -11,7 +12,7 @@ from broker.contract import Record
 from cli.consume import read_topic
 from cli.session import with_settings
 from cli.table import write_table
-from config.errors import ConfigurationError, DecodeError, UsageError
+from config.errors import ConfigurationError, DecodeError, NotFoundError, UsageError
 from config.settings import Settings
 from config.topics import (
     DEAD_LETTER_TOPIC,
@@ -42,6 +43,11 @@ class Letter:
         return f"{self.record.topic()}-{self.record.partition()}-{self.record.offset()}"
 
     @property
+    def time(self) -> str:
+        """When it was written, in ISO 8601."""
+        return f"{datetime.fromtimestamp(self.record.timestamp()[1] / 1e3, UTC):%Y-%m-%dT%H:%M:%S.%f}"[:-3] + "Z"
+
+    @property
     def source(self) -> str:
         """Where the failed record is."""
         parts = (self.headers.get(name, "?") for name in (HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET))
@@ -59,7 +65,10 @@ def dlq() -> None:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @with_settings
 def list_letters(settings: Settings, flow: str | None, topic: str | None, form: str) -> None:
-    """List dead letters: where each is, where the failed record is, which flow and step gave up on it, and why."""
+    """List dead letters, oldest first.
+
+    When each was written and where it is, where the failed record is, which flow and step gave up on it, and why.
+    """
     letters = [
         letter
         for letter in _letters(settings)
@@ -69,13 +78,15 @@ def list_letters(settings: Settings, flow: str | None, topic: str | None, form: 
         from operators.codec.json_form import dumps
 
         for letter in letters:
-            click.echo(dumps({"position": letter.position, "source": letter.source, "headers": letter.headers}))
+            place = {"time": letter.time, "position": letter.position, "source": letter.source}
+            click.echo(dumps({**place, "headers": letter.headers}))
         return
     columns = (HEADER_FLOW, HEADER_STEP, HEADER_EXCEPTION, HEADER_MESSAGE)
     rows = [
-        (letter.position, letter.source, *(letter.headers.get(name) or "-" for name in columns)) for letter in letters
+        (letter.time, letter.position, letter.source, *(letter.headers.get(name) or "-" for name in columns))
+        for letter in letters
     ]
-    write_table(("POSITION", "SOURCE", "FLOW", "STEP", "EXCEPTION", "MESSAGE"), rows)
+    write_table(("TIME", "POSITION", "SOURCE", "FLOW", "STEP", "EXCEPTION", "MESSAGE"), rows)
 
 
 @dlq.command()
@@ -90,8 +101,9 @@ def show(settings: Settings, position: str) -> None:
         raise UsageError(f"{position!r} is no position: write TOPIC-PARTITION-OFFSET, e.g. orders.status-2-1041")
     found = [letter for letter in _letters(settings) if position in (letter.position, letter.source)]
     if not found:
-        raise UsageError(f"there is no dead letter {position}")
+        raise NotFoundError(f"there is no dead letter {position}; `orderflow dlq list` shows those there are")
     for letter in found:
+        click.echo(f"time: {letter.time}")
         click.echo(f"position: {letter.position}")
         for name, text in letter.headers.items():
             click.echo(f"{name}: {text}")
@@ -103,11 +115,12 @@ def show(settings: Settings, position: str) -> None:
 def _letters(settings: Settings) -> list[Letter]:
     client_id = settings.application.client_id_of("orderflow", "dlq")
     batches = read_topic(open_log(settings), DEAD_LETTER_TOPIC, client_id, until_end=True)
-    return [
+    letters = [
         Letter(record, {name: _text(value or b"") for name, value in record.headers() or ()})
         for batch in batches
         for record in batch
     ]
+    return sorted(letters, key=lambda letter: letter.time)
 
 
 def _shown_value(settings: Settings, letter: Letter) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,14 +12,22 @@ import msgspec
 
 from cli.progress import bytes_progress
 from cli.session import with_settings
-from config.errors import UsageError
+from config.errors import NotFoundError
 from config.settings import Settings
 from config.topics import DEAD_LETTER_TOPIC
-from flows.connect import open_codec, open_log
-from services.imports.common import ACCOUNTS, EXECUTIONS_TOPIC, INTENT_TOPIC, STATUS_TOPIC
+from flows.connect import open_codec, open_log, require_topics
+from services.imports.common import (
+    ACCOUNTS,
+    EXECUTIONS_TOPIC,
+    INTENT_TOPIC,
+    OTHER_SESSION,
+    OTHER_TEXT,
+    STANDARD_INPUT,
+    STATUS_TOPIC,
+)
 
 if TYPE_CHECKING:
-    from services.imports.common import Batch
+    from services.imports.common import Batch, ImportSummary
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _FILE_OR_STANDARD_INPUT = click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True)
@@ -40,7 +47,8 @@ def import_() -> None:
     """Import market data files and FIX logs, plain or .gz, into the topics of orders.
 
     Orders get accounts by a hash of their number. Repeating an import is harmless: the same file gives the same
-    records, and order_status knows what it has seen. A summary is printed as one line of JSON.
+    records, and order_status knows what it has seen. A summary is printed as one line of JSON. A file in which no
+    message of its kind is found ends with exit code 1.
 
     Executions of days that the fee table does not cover become dead letters. To replay such days run order_status from
     a copy of its topology with the option `fees: free`, which charges nothing.
@@ -61,7 +69,7 @@ def lobster(
     from services.imports import lobster as importer
 
     day = date.date() if date is not None else None
-    _import(settings, file, importer.read(file, day, symbol, accounts=accounts, venue=venue))
+    _import(settings, file, "LOBSTER message", importer.read(file, day, symbol, accounts=accounts, venue=venue))
 
 
 @import_.command()
@@ -75,7 +83,7 @@ def itch(settings: Settings, file: Path, date: datetime | None, accounts: int, v
     from services.imports import itch as importer
 
     day = date.date() if date is not None else None
-    _import(settings, file, importer.read(file, day, accounts=accounts, venue=venue))
+    _import(settings, file, "ITCH message", importer.read(file, day, accounts=accounts, venue=venue))
 
 
 @import_.command()
@@ -127,12 +135,13 @@ def fix(
         token_key=token_key.encode(),
     )
     topics = (INTENT_TOPIC, STATUS_TOPIC, EXECUTIONS_TOPIC)
-    _import(settings, file, importer.read(file, options), topics, letters=True)
+    _import(settings, file, "FIX message", importer.read(file, options), topics, letters=True)
 
 
 def _import(
     settings: Settings,
     file: Path,
+    kind: str,
     batches: Iterator[Batch],
     topics: tuple[str, ...] = (STATUS_TOPIC, EXECUTIONS_TOPIC),
     *,
@@ -141,11 +150,31 @@ def _import(
     from services.imports.common import write
 
     log = open_log(settings)
-    with closing(log.admin()) as admin:
-        missing = sorted({*topics, *([DEAD_LETTER_TOPIC] if letters else [])} - admin.topics().keys())
-    if missing:
-        raise UsageError(f"there is no topic {' or '.join(missing)}: run `orderflow topics create`")
+    require_topics(log, [*topics, *([DEAD_LETTER_TOPIC] if letters else [])])
     name = settings.application.client_id_of("orderflow", f"import-{file.name}")
     with bytes_progress(file.name) as progress:
         summary = write(log, open_codec(settings, topics), batches, progress, name=name)
     click.echo(msgspec.json.encode(summary))
+    _check_found(summary, "standard input" if file == STANDARD_INPUT else str(file), kind)
+
+
+def _check_found(summary: ImportSummary, file: str, kind: str) -> None:
+    """Raises `NotFoundError` with what the file has instead, if it has no message of its kind that was asked for."""
+    if summary.recognised and summary.recognised == summary.messages[OTHER_SESSION]:
+        raise NotFoundError(
+            f"{file}: none of its {summary.recognised} messages is of a session with the --counterparty given; "
+            "nothing was imported"
+        )
+    if summary.recognised:
+        return
+    reason = summary.malformed_first[0].reason if summary.malformed_first else ""
+    found = [
+        f"{count} {what}"
+        for count, what in (
+            (summary.messages[OTHER_TEXT], "line(s) of other text"),
+            (summary.malformed, f"damaged piece(s), the first: {reason}"),
+        )
+        if count
+    ]
+    letters = "; the damaged ones are dead letters: `orderflow dlq list --flow import`" if summary.dead_letters else ""
+    raise NotFoundError(f"{file}: there is no {kind} in it, only {' and '.join(found) or 'nothing'}{letters}")

@@ -1,6 +1,7 @@
 """The `orderflow` command itself: its groups, its global options, and how errors become exit codes.
 
-Exit codes: 0 done, 2 bad configuration or usage, 1 failed, 130 interrupted. Standard output carries results only.
+Exit codes are those of the error classes in `config/errors.py`; README.md says what they mean to a caller. Standard
+output carries results only.
 """
 
 from __future__ import annotations

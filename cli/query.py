@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from cli import query_rows
+from cli import query_rows, query_table
+from cli.freshness import Freshness, freshness_of
 from cli.session import with_settings
-from cli.table import text, write_table
 from config.errors import NotFoundError, StoreError, UsageError
 from config.settings import Settings
 
@@ -25,6 +25,7 @@ _SIZES_MS: Final = {"1m": 60_000, "5m": 300_000}
 _format = click.option(
     "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print."
 )
+_wide = click.option("--wide", is_flag=True, help="A table with all columns, however wide.")
 
 
 @click.group()
@@ -42,8 +43,9 @@ def query() -> None:
     help="What open quantity is valued at: the account's last fill, or the published reference price.",
 )
 @_format
+@_wide
 @with_settings
-def positions(settings: Settings, account: str | None, mark: str, form: str) -> None:
+def positions(settings: Settings, account: str | None, mark: str, form: str, wide: bool) -> None:
     """Print the positions of ACCOUNT, by default of all accounts, with exposure and limits used.
 
     At average cost and by FIFO.
@@ -53,17 +55,17 @@ def positions(settings: Settings, account: str | None, mark: str, form: str) -> 
     from sinks.views import FLOW, POSITIONS, View, read_positions
 
     with View(settings, FLOW, POSITIONS) as view:
-        as_of = view.as_of_ms()
+        fresh = freshness_of(settings, FLOW, view)
         found = {(position.account_id, position.symbol): position for position in read_positions(view, account)}
     exposures = _exposures(settings, account)
     if account is not None and not found and not exposures:
-        raise NotFoundError(f"account {account} has no position{_until(as_of)}")
+        raise NotFoundError(f"account {account} has no position{_until(fresh)}")
     prices = _reference_prices(settings) if mark == "reference" else None
     rows = [
         query_rows.of_position(key, found.get(key), exposures.get(key), prices)
         for key in sorted(found.keys() | exposures.keys())
     ]
-    _write(rows, form, as_of)
+    _write(rows, form, fresh, query_table.POSITIONS, wide=wide)
 
 
 @query.command()
@@ -76,8 +78,9 @@ def positions(settings: Settings, account: str | None, mark: str, form: str) -> 
     help="A line per trade date or month.",
 )
 @_format
+@_wide
 @with_settings
-def fees(settings: Settings, account: str | None, by: str, form: str) -> None:
+def fees(settings: Settings, account: str | None, by: str, form: str, wide: bool) -> None:
     """Print the fees of ACCOUNT, by default of all accounts: exact, and as billed in whole cents.
 
     Monthly tiers of the commission are an adjustment of the month, which single days do not have.
@@ -85,30 +88,38 @@ def fees(settings: Settings, account: str | None, by: str, form: str) -> None:
     from sinks.views import FEE_LEDGER, FLOW, View, read_fees
 
     with View(settings, FLOW, FEE_LEDGER) as view:
-        found, as_of = read_fees(view, account), view.as_of_ms()
+        fresh = freshness_of(settings, FLOW, view)
+        found = read_fees(view, account)
     if account is not None and not found:
-        raise NotFoundError(f"account {account} has no fees{_until(as_of)}")
-    rows = [query_rows.of_month(month) for month in found]
-    _write(rows if by == "month" else [row for month in found for row in query_rows.of_days(month)], form, as_of)
+        raise NotFoundError(f"account {account} has no fees{_until(fresh)}")
+    if by == "month":
+        _write([query_rows.of_month(month) for month in found], form, fresh, query_table.MONTHS, wide=wide)
+    else:
+        days = [row for month in found for row in query_rows.of_days(month)]
+        _write(days, form, fresh, query_table.DAYS, wide=wide)
 
 
 @query.command()
 @click.argument("order_key")
 @click.option("--children", is_flag=True, help="With everything that was said about its child orders.")
 @_format
+@_wide
 @with_settings
-def timeline(settings: Settings, order_key: str, children: bool, form: str) -> None:
+def timeline(settings: Settings, order_key: str, children: bool, form: str, wide: bool) -> None:
     """Print everything that was said about the order ORDER_KEY (accountId|orderId), in the order of time.
 
     A parent's timeline lists its children.
     """
     if "|" not in order_key:
         raise UsageError(f"{order_key!r} is no order key: write accountId|orderId, in quotes")
-    lines, as_of = _timeline(settings, order_key, with_children=children)
+    lines, fresh = _timeline(settings, order_key, with_children=children)
     if not lines:
-        raise NotFoundError(f"nothing is known of order {order_key}{_until(as_of)}")
+        raise NotFoundError(f"nothing is known of order {order_key}{_until(fresh)}")
     rows = [query_rows.of_line(line) for line in lines]
-    _write(rows if form == "json" else query_rows.without_empty_columns(rows), form, as_of)
+    if form == "table":
+        several = len({row["key"] for row in rows}) > 1
+        rows = query_rows.without_empty_columns(rows if several or wide else [{**row, "key": None} for row in rows])
+    _write(rows, form, fresh, query_table.TIMELINE, wide=wide)
 
 
 @query.command()
@@ -119,24 +130,27 @@ def timeline(settings: Settings, order_key: str, children: bool, form: str) -> N
 )
 @click.option("--last", type=click.IntRange(min=1), default=10, show_default=True, help="So many windows, the newest.")
 @_format
+@_wide
 @with_settings
-def dashboard(settings: Settings, symbol: str | None, venue: str | None, window: str, last: int, form: str) -> None:
+def dashboard(
+    settings: Settings, symbol: str | None, venue: str | None, window: str, last: int, form: str, wide: bool
+) -> None:
     """Print figures by symbol and venue over windows of event time; open orders are those of now."""
     from sinks.views import DASHBOARD, FLOW, View, read_totals, read_windows
 
     with View(settings, FLOW, DASHBOARD) as view:
-        as_of = view.as_of_ms()
+        fresh = freshness_of(settings, FLOW, view)
         found = read_windows(view, size_ms=_SIZES_MS[window], symbol=symbol, venue=venue)
         totals = read_totals(view)
     if not found and (symbol is not None or venue is not None):
         raise NotFoundError(
-            f"there are no windows of {symbol or 'any symbol'} at {venue or 'any venue'}{_until(as_of)}"
+            f"there are no windows of {symbol or 'any symbol'} at {venue or 'any venue'}{_until(fresh)}"
         )
     newest = sorted({each.start_ms for each in found})[-last:]
     rows = [
         query_rows.of_window(each, totals.get((each.symbol, each.venue))) for each in found if each.start_ms in newest
     ]
-    _write(rows, form, as_of)
+    _write(rows, form, fresh, query_table.DASHBOARD, wide=wide)
 
 
 @query.command()
@@ -144,8 +158,9 @@ def dashboard(settings: Settings, symbol: str | None, venue: str | None, window:
 @click.option("--kind", help="Only alerts of this kind, e.g. WASH_TRADE.")
 @click.option("--open", "open_only", is_flag=True, help="Only those that are not over.")
 @_format
+@_wide
 @with_settings
-def alerts(settings: Settings, account: str | None, kind: str | None, open_only: bool, form: str) -> None:
+def alerts(settings: Settings, account: str | None, kind: str | None, open_only: bool, form: str, wide: bool) -> None:
     """Print what surveillance told of ACCOUNT, by default of all accounts, by time."""
     from operators.model.surveillance.alerts import AlertKind
     from sinks.views import ALERTS, SURVEILLANCE, View, read_alerts
@@ -154,15 +169,16 @@ def alerts(settings: Settings, account: str | None, kind: str | None, open_only:
     if kind is not None and kind not in kinds:
         raise UsageError(f"there is no kind of alert {kind!r}; there are {', '.join(kinds)}")
     with View(settings, SURVEILLANCE, ALERTS) as view:
-        as_of = view.as_of_ms()
+        fresh = freshness_of(settings, SURVEILLANCE, view)
         found = read_alerts(view, account, open_only=open_only)
-    _write([query_rows.of_episode(each) for each in found if kind in (None, each.alert.kind)], form, as_of)
+    rows = [query_rows.of_episode(each) for each in found if kind in (None, each.alert.kind)]
+    _write(rows, form, fresh, query_table.ALERTS, wide=wide)
 
 
-def _timeline(settings: Settings, order_key: str, *, with_children: bool) -> tuple[list[Line], int | None]:
+def _timeline(settings: Settings, order_key: str, *, with_children: bool) -> tuple[list[Line], Freshness]:
     """The lines of an order, those that list its children and, if so wished, the children's own, all by time.
 
-    With them the event time in milliseconds up to which they are.
+    With them how old they are.
     """
     from operators.model.views.timeline_order import in_order, read_in_order
     from sinks.views import CHILDREN, FLOW, TIMELINE, View, read_children, read_timeline
@@ -171,7 +187,7 @@ def _timeline(settings: Settings, order_key: str, *, with_children: bool) -> tup
     seen, wanted = {order_key}, [order_key]
     with ExitStack() as stack:
         timelines = stack.enter_context(View(settings, FLOW, TIMELINE))
-        as_of = timelines.as_of_ms()
+        fresh = freshness_of(settings, FLOW, timelines)
         families = _optional(stack, settings, FLOW, CHILDREN)
         while wanted:
             key = wanted.pop()
@@ -182,7 +198,7 @@ def _timeline(settings: Settings, order_key: str, *, with_children: bool) -> tup
             if with_children:
                 wanted += [child.key for child in children if child.key not in seen]
                 seen |= {child.key for child in children}
-    return in_order(lines), as_of
+    return in_order(lines), fresh
 
 
 def _reference_prices(settings: Settings) -> dict[str, int | None]:
@@ -235,24 +251,22 @@ def _optional(stack: ExitStack, settings: Settings, flow: str, step: str) -> Vie
         return None
 
 
-def _write(rows: Sequence[Mapping[str, Any]], form: str, as_of_ms: int | None) -> None:
-    """Rows, and the event time up to which they are: a field of each in JSON, a line on standard error for a table."""
-    as_of = None if as_of_ms is None else query_rows.time(as_of_ms * 1_000)
+def _write(
+    rows: Sequence[Mapping[str, Any]], form: str, fresh: Freshness, columns: Sequence[str], *, wide: bool
+) -> None:
+    """Rows and how old they are: in fields of each in JSON, in a line on standard error for a table."""
     if form == "json":
         from operators.codec.json_form import dumps
 
         for row in rows:
-            click.echo(dumps({**row, "asOf": as_of}))
+            click.echo(dumps({**row, **fresh.fields()}))
         return
-    if as_of is not None:
-        click.echo(f"as of {as_of} (event time)", err=True)
-    if rows:
-        table = [[text(value) for value in row.values()] for row in rows]
-        write_table([name.upper() for name in rows[0]], table)
+    click.echo(fresh.line(), err=True)
+    query_table.write_rows(rows, columns, wide=wide)
 
 
-def _until(as_of_ms: int | None) -> str:
+def _until(fresh: Freshness) -> str:
     """What an answer that is not there adds: it may be there later."""
-    if as_of_ms is None:
+    if fresh.as_of_ms is None:
         return ", and no event has been processed"
-    return f" as of {query_rows.time(as_of_ms * 1_000)} (event time)"
+    return f" ({fresh.line()})"

@@ -62,6 +62,8 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
     from flows import chaos
     from flows.connect import open_flow
     from flows.failure import tell_supervisor
+    from flows.lock import only_one
+    from flows.native_output import native_output_as_logs
     from flows.observe import LagWatch, log_summary, observers
     from flows.process import run_process
     from flows.supervisor import SUPERVISOR_VARIABLE, die_with_supervisor
@@ -80,10 +82,15 @@ def _run_here(settings: Settings, flow_name: str, *, until_end: bool) -> None:
     # On one host only the first worker can have the port of the settings.
     port = 0 if supervisor and workers.index and settings.metrics.port else settings.metrics.port
     with ExitStack() as stack:
+        if not workers.index:  # the others of a cluster come and go with it
+            folder = settings.state.dir / settings.application.group_of(flow.name)
+            stack.enter_context(only_one(folder, f"the flow {flow.name}", os.environ))
         if port is not None:
             endpoint = stack.enter_context(Endpoint(settings.metrics.host, port, metrics, health))
             log.info("metrics and health are served", flow=flow.name, url=endpoint.url)
         stack.enter_context(LagWatch(flow.log, flow.name, metrics, commits))
+        if workers.count > 1:
+            stack.enter_context(native_output_as_logs())
         began_s = time.monotonic()
         stopped = run_process(
             flow,

@@ -4,6 +4,7 @@ OrderflowError
 ├── ConfigurationError          the operator mends configuration; nothing was started            exit 2
 ├── UsageError                  the caller of a command mends its arguments                       exit 2
 ├── NotFoundError               what was asked for is not there; nothing is wrong with the question  exit 1
+├── AlreadyRunningError         the same thing runs on this host already; whoever starts it ends one  exit 1
 ├── BadRecordError              one record cannot be processed; it becomes a dead letter
 │   ├── DecodeError             its bytes are not what the schema or the wire format says
 │   │   └── UnknownSchemaError  no schema has the id that it names
@@ -13,7 +14,8 @@ OrderflowError
 └── BrokenWorldError            the flow stops loudly; a restart resumes exactly                  exit 1
     ├── BrokerUnavailableError  the log cannot be reached or answers with a fault
     ├── ReadStalledError        a partition has more, and its reader gets nothing of it
-    ├── FencedError             a successor with the same transactional id has started
+    ├── FencedError             the log takes no more of this holder of a transactional id
+    │   └── TakenOverError      since another process has opened the id; whoever started both ends one
     ├── PeerGoneError           another process of the flow ended; the cause is there
     ├── LogFullError            the log's or a store's disk is full
     ├── RegistryUnavailableError  the schema registry cannot be reached
@@ -34,6 +36,8 @@ class OrderflowError(Exception):
     """Root of all errors of the product. Nobody raises it directly."""
 
     exit_code = 1
+    restart_helps = False
+    """Whether a supervisor that starts the same again may get further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,11 @@ class UsageError(OrderflowError):
 
 
 class NotFoundError(OrderflowError):
-    """What a query asked for is not there, or not yet: whoever asks looks at the key, or at how far the view is."""
+    """What was asked for is not there, or not yet: whoever asks looks at the key, or at how far the view is."""
+
+
+class AlreadyRunningError(OrderflowError):
+    """The same flow or service runs on this host, with the same state folder: whoever starts it ends one of the two."""
 
 
 class BadRecordError(OrderflowError):
@@ -116,6 +124,8 @@ class RecordTooLargeError(BadRecordError):
 class BrokenWorldError(OrderflowError):
     """Something outside the record failed. The flow stops, and a restart resumes exactly where it was."""
 
+    restart_helps = True
+
 
 class BrokerUnavailableError(BrokenWorldError):
     """The log cannot be reached or refuses service. Operations restore it; the supervisor restarts the flow."""
@@ -126,7 +136,13 @@ class ReadStalledError(BrokenWorldError):
 
 
 class FencedError(BrokenWorldError):
-    """Another process with the same transactional id took over. This one must end; nothing it held was committed."""
+    """The log takes no more of this holder of a transactional id. It must end; nothing it held was committed."""
+
+
+class TakenOverError(FencedError):
+    """Another process has opened the transactional id. A restart would only end that one: a person ends one of them."""
+
+    restart_helps = False
 
 
 class PeerGoneError(BrokenWorldError):

@@ -65,6 +65,7 @@ def _reference(name: str, schema: str, *, key: str) -> Topic:
 _TABLE = (
     _events("orders.input", "OrderIntent"),
     _events("risk.outcome", "RiskOutcome"),
+    _events("risk.releases", "SelfTradeRelease"),
     _events("orders.status", "OrderStatusChanged"),
     _events("orders.executions", "ExecutionReport"),
     _events("orders.enrichment", "OrderEnriched"),

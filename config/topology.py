@@ -13,7 +13,7 @@ from config.errors import ConfigurationError, Problem
 from config.options import suggest
 from config.topology_draft import draft_of, read_draft
 from config.topology_nodes import OnError, OperatorSpec, Output, Source, Step, StepState, Topology
-from config.topology_operators import OperatorCheck
+from config.topology_operators import OperatorCheck, field_problems
 from config.topology_structure import in_order, split_reference, structure_problems
 
 __all__ = [
@@ -38,10 +38,15 @@ def topology_names() -> list[str]:
     return sorted(file.stem for file in _FOLDER.glob("*.yaml"))
 
 
-def load_topology(flow_or_file: str | Path, operators: Mapping[str, OperatorSpec] | None = None) -> Topology:
+def load_topology(
+    flow_or_file: str | Path,
+    operators: Mapping[str, OperatorSpec] | None = None,
+    fields: Mapping[str, Sequence[str]] | None = None,
+) -> Topology:
     """The topology of a flow that ships with us, or of a YAML file; `ConfigurationError` lists every problem.
 
-    With `operators`, what contradicts them is among the problems; without, only the structure is checked.
+    With `operators`, what contradicts them is among the problems, and with `fields`, the names of the fields that the
+    records of each topic have, what their records do not have; without, only the structure is checked.
     """
     text = str(flow_or_file)
     if isinstance(flow_or_file, Path) or "/" in text or text.endswith((".yaml", ".yml")):
@@ -52,7 +57,10 @@ def load_topology(flow_or_file: str | Path, operators: Mapping[str, OperatorSpec
         raise ConfigurationError([Problem(f"there is no flow {text!r}{suggest(text, topology_names())}")])
     problems = list(structure_problems(draft))
     if operators is not None:
-        problems += OperatorCheck(draft, operators).problems
+        check = OperatorCheck(draft, operators)
+        problems += [*check.problems, *check.option_problems()]
+    if fields is not None:
+        problems += field_problems(draft.sources, fields)
     _raise_if_any(problems)
     return draft.topology(in_order([step.whole for step in draft.steps if step.whole is not None]))
 

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+from config.errors import Problem
 from config.options import Declaration, required
 from config.topics import DEAD_LETTER_TOPIC
 from config.units import DurationMs
@@ -121,3 +122,5 @@ class OperatorSpec:
     """A frozen dataclass whose fields are its options; None if it has none."""
     needs_broadcast: frozenset[str] = frozenset()
     """The broadcast sources it reads, by name."""
+    option_problems: Callable[[Any], Iterable[Problem]] | None = None
+    """What is wrong with what its options point to, such as files; None if they point to nothing."""

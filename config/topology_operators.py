@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from config.errors import Problem
 from config.options import convert, suggest
 from config.topics import TOPICS
 from config.topology_draft import Draft, OutputDraft, StepDraft
-from config.topology_nodes import OperatorSpec
+from config.topology_nodes import OperatorSpec, Source
 from config.topology_structure import consumed, split_reference
 from config.yaml_positions import MappingNode, PlacedText
 
@@ -26,6 +26,16 @@ class OperatorCheck:
         for output in draft.outputs:
             self.problems.extend(self._output_problems(output))
         self.problems.extend(self._dangling_streams())
+
+    def option_problems(self) -> Iterator[Problem]:
+        """What is wrong with the files and the like that options point to, told at the options."""
+        for step in self._draft.steps:
+            spec = self._spec(step)
+            if spec is None or spec.option_problems is None or step.id not in self.options:
+                continue
+            place = step.place if step.options is None else step.options.place
+            for problem in spec.option_problems(self.options[step.id]):
+                yield place.problem(f"step {step.id!r}: {problem}")
 
     def _streams_by_step(self) -> dict[str, dict[str, str] | None]:
         """The streams of each step and what they carry; None where its operator is not known."""
@@ -121,6 +131,20 @@ class OperatorCheck:
                     yield step.id.place.problem(
                         f"stream '{step.id}.{stream}' is consumed by nobody: add an output for it"
                     )
+
+
+def field_problems(sources: Mapping[str, Source], fields: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    """Fields that a source selects by or takes its time from, and that its topic's records (`fields`) do not have."""
+    for name, source in sources.items():
+        if source.topic not in fields:
+            continue  # an unknown topic, which is reported
+        known = fields[source.topic]
+        for wanted in (*source.where, source.event_time):
+            if wanted not in known:
+                hint = suggest(wanted, known)
+                yield source.topic.place.problem(
+                    f"source {name!r}: records of {source.topic!r} have no field {wanted!r}{hint}"
+                )
 
 
 def _key_and_broadcast_problems(step: StepDraft, spec: OperatorSpec) -> Iterator[Problem]:

@@ -126,7 +126,12 @@ class Assembly:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self.release(committed=kind is None)
+        try:
+            self.release(committed=kind is None)
+        except BrokenWorldError:
+            if kind is None:
+                raise
+            # What broke first tells more than that stores cannot be closed after it, which costs nothing.
 
     def release(self, *, committed: bool = False) -> None:
         """Lets go of everything; `committed` says that all that was processed is, so stores may be flushed first."""

@@ -12,7 +12,7 @@ import msgspec
 import config
 from config.topics import TOPICS
 from operators.model import events
-from operators.model.risk import limits
+from operators.model.risk import limits, shared
 from operators.model.surveillance import alerts as alert_model
 from operators.model.views import milestones
 from operators.registry import Operator
@@ -21,11 +21,14 @@ from operators.steps import (
     children,
     dashboard,
     fee_ledger,
+    group_self_trade,
     join,
     parents,
     positions,
     risk,
+    risk_routes,
     timeline,
+    total_rates,
     watch_orders,
     watch_ratios,
     watch_wash_trades,
@@ -39,6 +42,7 @@ _EVENTS: Mapping[str, type[msgspec.Struct]] = {
     for kind in (
         events.OrderIntent,
         events.RiskOutcome,
+        shared.SelfTradeRelease,
         events.OrderStatusChanged,
         events.ExecutionReport,
         events.OrderEnriched,
@@ -61,6 +65,9 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
     {
         module.OPERATOR.spec.name: module.OPERATOR
         for module in (
+            risk_routes,
+            group_self_trade,
+            total_rates,
             risk,
             join,
             parents,

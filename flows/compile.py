@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from config.errors import ConfigurationError, Problem
-from config.options import suggest
 from config.topics import TOPICS
 from config.topology import OperatorSpec, Step, Topology, load_topology, validate
+from config.topology_operators import field_problems
 from flows.catalog import EVENT_TYPES
 from operators.registry import Operator
 from operators.stream.decode import SourceDecoder
@@ -20,11 +20,15 @@ from operators.stream.pipeline import Plan, StepPlan
 TOPIC_OF_SCHEMA: Mapping[str, str] = {
     topic.schema: topic.name for topic in reversed(list(TOPICS.values())) if topic.schema is not None
 }
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    topic: tuple(field.encode_name for field in msgspec.structs.fields(kind)) for topic, kind in EVENT_TYPES.items()
+}
+"""The names of the fields that records of each topic have."""
 
 
 def load(flow_or_file: str | Path, operators: Mapping[str, Operator]) -> Topology:
     """The topology of a flow or file, checked for all that can be known without a log; all problems in one error."""
-    topology = load_topology(flow_or_file, {name: operator.spec for name, operator in operators.items()})
+    topology = load_topology(flow_or_file, {name: operator.spec for name, operator in operators.items()}, FIELDS)
     check(topology, operators)
     return topology
 
@@ -37,25 +41,10 @@ def check(topology: Topology, operators: Mapping[str, Operator]) -> dict[str, ob
         for step in topology.steps
         if step.key != RECORD_KEY and step.key not in KEYS
     ]
-    problems += _field_problems(topology)
+    problems += field_problems(topology.sources, FIELDS)
     if problems:
         raise ConfigurationError(problems)
     return options
-
-
-def _field_problems(topology: Topology) -> Iterator[Problem]:
-    """Fields that a source selects by or takes its time from, and that its topic's records do not have."""
-    for name, source in topology.sources.items():
-        kind = EVENT_TYPES.get(str(source.topic))
-        if kind is None:
-            continue
-        fields = [field.encode_name for field in msgspec.structs.fields(kind)]
-        for wanted in (*source.where, source.event_time):
-            if wanted not in fields:
-                hint = suggest(wanted, fields)
-                yield source.topic.place.problem(
-                    f"source {name!r}: records of {source.topic!r} have no field {wanted!r}{hint}"
-                )
 
 
 def plan(topology: Topology, operators: Mapping[str, Operator], partitions: Mapping[str, int]) -> Plan:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from config.errors import UsageError
+from config.errors import ConfigurationError, Problem, UsageError
+from config.options import suggest
 from config.settings import SchemasSettings, Settings
 from config.topics import TOPICS
 from flows.catalog import SCHEMA_FOLDER
@@ -19,15 +21,28 @@ if TYPE_CHECKING:
     from operators.codec.sources import SchemaSource
 
 
-def open_log(settings: Settings) -> Log:
-    """The log that the settings name. Connects when it is first used."""
+def open_log(settings: Settings, *, deadline_s: float | None = None) -> Log:
+    """The log that the settings name. Connects when it is first used.
+
+    `deadline_s` bounds every call that waits for a cluster; by default it is a minute.
+    """
     if settings.log.kind == "kafka":
         from broker.kafka import KafkaLog
 
-        return KafkaLog(",".join(settings.kafka.bootstrap_servers), settings.kafka.client_options())
+        _require_file("kafka.ssl_ca_location", settings.kafka.ssl_ca_location)
+        servers, options = ",".join(settings.kafka.bootstrap_servers), settings.kafka.client_options()
+        return KafkaLog(servers, options) if deadline_s is None else KafkaLog(servers, options, deadline_s)
     from broker.embedded import EmbeddedLog
 
     return EmbeddedLog(settings.log.path, durable=settings.log.durable)
+
+
+def require_topics(log: Log, names: Iterable[str]) -> None:
+    """`UsageError` that says how to create them unless these topics are all there."""
+    with closing(log.admin()) as admin:
+        missing = sorted(set(names) - admin.topics().keys())
+    if missing:
+        raise UsageError(f"there is no topic {' or '.join(missing)}: run `orderflow topics create`")
 
 
 def schemas_folder(settings: Settings) -> Path:
@@ -50,6 +65,7 @@ def open_registry(schemas: SchemasSettings) -> RegistrySchemas:
 
     if not schemas.registry_url:
         raise UsageError("this needs a schema registry: set schemas.registry_url")
+    _require_file("schemas.registry_ca_location", schemas.registry_ca_location)
     return RegistrySchemas(
         RegistryOptions(
             schemas.registry_url,
@@ -61,6 +77,11 @@ def open_registry(schemas: SchemasSettings) -> RegistrySchemas:
     )
 
 
+def _require_file(option: str, path: Path | None) -> None:
+    if path is not None and not path.is_file():
+        raise ConfigurationError([Problem(f"{option}: there is no file {path}")])
+
+
 def open_codec(settings: Settings, topics: Iterable[str]) -> Codec:
     """A codec for the newest contracts of these topics; `UsageError` for a topic that has none."""
     from operators.codec.codec import Codec
@@ -69,7 +90,15 @@ def open_codec(settings: Settings, topics: Iterable[str]) -> Codec:
     for name in wanted:
         if name in TOPICS and TOPICS[name].schema is None:
             raise UsageError(f"the values of {name} have no schema; `orderflow dlq` shows them")
-    return Codec.latest(open_schemas(settings), wanted)
+    try:
+        return Codec.latest(open_schemas(settings), wanted)
+    except ConfigurationError as error:
+        unknown = [name for name in wanted if name not in TOPICS]
+        if not unknown:
+            raise
+        name = unknown[0]
+        hint = suggest(name, TOPICS)
+        raise UsageError(f"there is no schema of a topic {name!r}, subject {name}-value{hint}") from error
 
 
 def open_flow(settings: Settings, flow_or_file: str | Path) -> Flow:

@@ -37,6 +37,8 @@ class Failure:
     """True if all it knows is that another process is gone."""
     at_ns: int = 0
     """When it was told, by the host's monotonic clock."""
+    is_final: bool = False
+    """True if starting the same again is of no use."""
 
 
 class FirstError:
@@ -93,6 +95,7 @@ def tell_supervisor(error: BaseException, environment: Mapping[str, str]) -> boo
         str(error)[:_MESSAGE_LENGTH_MAX],
         isinstance(error, PeerGoneError),
         time.monotonic_ns(),
+        isinstance(error, OrderflowError) and not error.restart_helps,
     )
     with suppress(OSError):  # the supervisor is gone: this process ends anyway
         os.write(int(pipe), json.dumps(asdict(failure)).encode() + b"\n")

@@ -14,7 +14,7 @@ from prometheus_client import Counter
 from broker.contract import Log, TopicPartition
 from config import metrics as table
 from config.endpoint import Health
-from config.errors import BrokenWorldError
+from config.errors import BrokenWorldError, OrderflowError
 from config.metrics import Metrics
 from flows.assembly import Observers
 from operators.state.catch_up import Progress
@@ -156,7 +156,11 @@ class LagWatch:
         self._thread.join(timeout=LAG_EVERY_S)
 
     def _run(self) -> None:
-        admin = self._log.admin()
+        try:
+            admin = self._log.admin()
+        except OrderflowError as error:
+            log.warning("the lag is not known", error=str(error))  # what keeps the flow from the log stops the flow
+            return
         try:
             while not self._stop.wait(LAG_EVERY_S):
                 progress = dict(self._commits.progress)

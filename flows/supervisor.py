@@ -6,7 +6,8 @@ A cluster lives and dies as a whole, because an epoch is committed by all or by 
        ▲                  │
        └─back-off─────────┴── one died ──▶ (the others are killed)
 
-A wrong configuration is a failure and not restarted; nor is anything once the cluster was asked to end.
+A wrong configuration is a failure and not restarted; nor is what another process has taken over, which would only be
+taken back and forth, and nothing is once the cluster was asked to end.
 """
 
 from __future__ import annotations
@@ -127,6 +128,9 @@ class Cluster:
 
     def _restart(self, codes: Sequence[int | None]) -> None:
         self.failure = cause = cause_of(self._end(), codes)
+        if cause is not None and cause.is_final:
+            self.exit_code = codes[cause.process] or 1
+            return
         if self.clock() - self._started_at_s > CALM_AFTER_S:
             self.restarts = 0
         wait_s = self.backoff.wait_s(self.restarts)

@@ -34,6 +34,11 @@ class GroupProgress(Closing):
         self._reader.assign({partition: at for partition, (at, _) in behind.items()})
         return not self._reader.read(1, _READ_TIMEOUT_S) and self._reader.at_end()
 
+    def committed(self, group: str, topics: Iterable[str]) -> int:
+        """The sum of what the group has committed over all partitions: it grows when the group gets further."""
+        partitions = [TopicPartition(topic, n) for topic in topics for n in range(self._partition_counts[topic])]
+        return sum({**self._admin.beginnings(partitions), **self._admin.committed(group, partitions)}.values())
+
     def _behind(self, group: str, topics: Iterable[str]) -> dict[TopicPartition, tuple[int, int]]:
         partitions = [TopicPartition(topic, n) for topic in topics for n in range(self._partition_counts[topic])]
         committed = {**self._admin.beginnings(partitions), **self._admin.committed(group, partitions)}

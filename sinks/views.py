@@ -71,6 +71,11 @@ class View:
         newest = max(reader.stream_time_ms() for reader in self._refresh())
         return newest if newest >= 0 else None
 
+    def written_at_s(self) -> float:
+        """When any key group's store was last written, in seconds since 1970: a running flow writes every epoch."""
+        self._refresh()
+        return max((folder / "data.mdb").stat().st_mtime for folder in self._readers)
+
     def _refresh(self) -> Sequence[StoreReader]:
         """Readers of the key groups that are there now. A rebuilt store is another file under the same name."""
         found: dict[Path, int] = {}

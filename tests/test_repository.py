@@ -117,7 +117,7 @@ def test_the_readme_s_tour_ends_with_positions_and_no_dead_letter(tmp_path: Path
     assert re.search(r"^ACC\d+ +ABC +", done.stdout, re.MULTILINE), done.stdout
     assert re.search(r"^ABC +XNAS +", done.stdout, re.MULTILINE), done.stdout
     assert '"eventType":"ORDER_ENRICHED"' in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("POSITION"), "the list of dead letters is empty"
+    assert done.stdout.splitlines()[-1].startswith("TIME"), "the list of dead letters is empty"
 
 
 def test_the_event_in_the_readme_can_be_produced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

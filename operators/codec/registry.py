@@ -100,6 +100,11 @@ class RegistrySchemas:
         path = f"/subjects/{_quoted(subject)}/versions"
         try:
             return int(self._call(path, {"schema": text, "schemaType": "AVRO"})["id"])
+        except _OutageError as outage:
+            raise RegistryUnavailableError(
+                f"the schema registry at {self._options.url} does not answer: {outage}; check that it runs, and "
+                "schemas.registry_url"
+            ) from outage
         except _RefusedError as refused:
             raise ConfigurationError([Problem(f"{subject}: the schema registry refuses it: {refused}")]) from refused
 
@@ -109,7 +114,7 @@ class RegistrySchemas:
         except _RefusedError as refused:
             if refused.code == _NO_SUCH_SCHEMA:
                 raise UnknownSchemaError(f"schema id {schema_id} is unknown to the schema registry") from refused
-            raise _unusable(refused) from refused
+            raise self._unusable(refused) from refused
         if answer.get("schemaType", "AVRO") != "AVRO":
             raise DecodeError(f"schema id {schema_id} is {answer['schemaType']}, expected AVRO")
         return self._schema(schema_id, None, answer)
@@ -118,13 +123,13 @@ class RegistrySchemas:
         try:
             return sorted(self._call(f"/subjects/{_quoted(subject)}/versions"))
         except _RefusedError as refused:
-            raise _unknown_subject(subject, refused) from refused
+            raise self._unknown_subject(subject, refused) from refused
 
     def _version(self, subject: str, version: int | str) -> Schema:
         try:
             answer = self._call(f"/subjects/{_quoted(subject)}/versions/{version}")
         except _RefusedError as refused:
-            raise _unknown_subject(subject, refused) from refused
+            raise self._unknown_subject(subject, refused) from refused
         return self._schema(int(answer["id"]), subject, answer)
 
     def _schema(self, schema_id: int, subject: str | None, answer: Any) -> Schema:
@@ -150,9 +155,26 @@ class RegistrySchemas:
             try:
                 return ask()
             except _OutageError as outage:
-                log.warning("schema registry does not answer; waiting", url=self._options.url, reason=str(outage))
+                log.warning(
+                    "schema registry does not answer; waiting until it does", url=self._options.url, reason=str(outage),
+                    next_try_s=wait_s, check="that it runs, and schemas.registry_url",
+                )  # fmt: skip
             self._sleep(wait_s)
             wait_s = min(2 * wait_s, self._options.wait_max_s)
+
+    def _unknown_subject(self, subject: str, refused: _RefusedError) -> OrderflowError:
+        if refused.code == _NO_SUCH_SUBJECT:
+            return ConfigurationError(
+                [Problem(f"the schema registry has no subject {subject}: `orderflow schemas register` registers ours")]
+            )
+        return self._unusable(refused)
+
+    def _unusable(self, refused: _RefusedError) -> RegistryUnavailableError:
+        """For answers that blame no record and pass with no time: wrong address, wrong credentials."""
+        return RegistryUnavailableError(
+            f"the schema registry at {self._options.url} refuses to answer: {refused}; check schemas.registry_url and "
+            "the user and password"
+        )
 
     def _call(self, path: str, body: Any = None) -> Any:
         """One request. `_RefusedError` if the registry says no, `_OutageError` if it says nothing sensible."""
@@ -172,7 +194,15 @@ class RegistrySchemas:
                     raise _OutageError(f"HTTP status {error.code}") from error
                 raise _refusal(error) from error
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _OutageError(f"{error!r}") from error
+            raise _OutageError(_plain(error)) from error
+
+
+def _plain(error: Exception) -> str:
+    """What went wrong with a request in the words of whoever noticed: the resolver, the connection, TLS, JSON."""
+    cause = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(cause, ValueError):
+        return f"what answers there is no schema registry: {cause}"
+    return str(cause) or type(cause).__name__
 
 
 class _RefusedError(Exception):
@@ -193,17 +223,6 @@ def _refusal(error: urllib.error.HTTPError) -> _RefusedError:
         return _RefusedError(f"{answer['message']} (HTTP status {error.code})", int(answer["error_code"]))
     except (ValueError, KeyError, TypeError):
         return _RefusedError(f"HTTP status {error.code}", 0)
-
-
-def _unknown_subject(subject: str, refused: _RefusedError) -> OrderflowError:
-    if refused.code == _NO_SUCH_SUBJECT:
-        return ConfigurationError([Problem(f"the schema registry has no subject {subject}: register its schema")])
-    return _unusable(refused)
-
-
-def _unusable(refused: _RefusedError) -> RegistryUnavailableError:
-    """For answers that blame no record and pass with no time: wrong address, wrong credentials."""
-    return RegistryUnavailableError(f"the schema registry refuses to answer: {refused}")
 
 
 def _quoted(subject: str) -> str:

@@ -80,7 +80,7 @@ class GroupStores:
                 opened: dict[TopicPartition, KeyGroupStore] = {}
                 for group in missing:
                     store = KeyGroupStore(self._directory / f"{group:03d}", changelog=self.changelog)
-                    undo.callback(store.close)
+                    undo.callback(store.abandon)
                     opened[TopicPartition(self.changelog, group)] = store
                 catch_up(self._log, self._client_id, opened, self._on_progress)
                 undo.pop_all()

@@ -14,8 +14,6 @@ boot id, and not closed cleanly, is not trusted and is rebuilt from the changelo
 
 from __future__ import annotations
 
-import errno
-import os
 import shutil
 import time
 import uuid
@@ -26,6 +24,7 @@ from typing import Any, Final
 import lmdb
 
 from config.crash_points import CrashPoint, reach
+from config.disk import require_space, says_full, space_at
 from config.errors import LogFullError, StoreError, StoreFencedError
 
 NEVER: Final = (1 << 63) - 1
@@ -38,8 +37,6 @@ _NOT_DUE: Final = _NEVER_BYTES * 2
 _MAP_BYTES_FIRST: Final = 1 << 26
 _GROWTH: Final = 2
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
-# LMDB reports a write that the file system took only in part as EIO, so a full disk shows as any of these.
-_FULL: Final = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 
 
 def header(due_ms: int = NEVER, wall_due_ms: int = NEVER) -> bytes:
@@ -79,20 +76,21 @@ class KeyGroupStore:
     def _open(self, changelog: str) -> None:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            require_space(self.path)
             env = lmdb.open(
                 str(self.path), map_size=_MAP_BYTES_FIRST, max_dbs=4, sync=False, metasync=False, writemap=False
             )
         except _UNUSABLE:
             raise
         except (lmdb.Error, OSError) as error:
-            raise StoreError(f"{self.path}: cannot be opened: {error}; check permissions and free space") from error
+            raise self._broken("opened", error, hint="; check permissions") from error
         self._env = env
         try:
             self._take_over(changelog)
         except BaseException as error:
             env.close()
             if isinstance(error, lmdb.Error) and not isinstance(error, _UNUSABLE):
-                raise StoreError(f"{self.path}: cannot be taken over: {error}") from error
+                raise self._broken("taken over", error) from error
             raise
 
     def _take_over(self, changelog: str) -> None:
@@ -216,9 +214,7 @@ class KeyGroupStore:
             except lmdb.MapFullError:
                 self._env.set_mapsize(self._env.info()["map_size"] * _GROWTH)
             except lmdb.Error as error:
-                if isinstance(error, lmdb.DiskError) or any(reason in str(error) for reason in _FULL):
-                    raise LogFullError(f"{self.path}: cannot be written: {error}; free space on this disk") from error
-                raise StoreError(f"{self.path}: cannot be written: {error}") from error
+                raise self._broken("written", error) from error
 
     def _check_owner(self, txn: Any) -> None:
         if txn.get(b"owner", db=self._meta) != self._owner:
@@ -273,9 +269,22 @@ class KeyGroupStore:
                     txn.put(b"clean", b"1", db=self._meta)
             self._env.sync(True)
         except lmdb.Error as error:
-            raise StoreError(f"{self.path}: cannot be closed cleanly: {error}") from error
+            raise self._broken("closed cleanly", error) from error
         finally:
             self._env.close()
+
+    def abandon(self) -> None:
+        """Lets go of it as it is, as if the process was killed: the next owner takes it over just as well."""
+        self._env.close()
+
+    def _broken(self, done: str, error: Exception, hint: str = "") -> StoreError | LogFullError:
+        """What to raise when the store cannot be opened, written, closed."""
+        if isinstance(error, lmdb.DiskError) or says_full(error):
+            return LogFullError(
+                f"{self.path}: cannot be {done}: {error}. The disk may be full: {space_at(self.path)}. Free some, or "
+                "set state.dir to a larger disk; the flow resumes exactly, and rebuilds stores that are not there"
+            )
+        return StoreError(f"{self.path}: cannot be {done}: {error}{hint}")
 
 
 class UnusableError(StoreError):

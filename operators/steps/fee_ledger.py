@@ -22,7 +22,7 @@ from operators.model.fees.ledger import (
     on_enriched,
 )
 from operators.registry import Build, Operator, scalar
-from operators.steps.fee_schedules import fee_schedule
+from operators.steps.fee_schedules import fee_schedule, fee_schedule_problems
 from operators.stream.step import Context, Result
 
 
@@ -73,6 +73,7 @@ OPERATOR: Final[Operator] = scalar(
         inputs={"enrichment": "OrderEnriched"},
         outputs={},
         options=FeeLedgerOptions,
+        option_problems=fee_schedule_problems,
     ),
     _logic,
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import config
 from config.errors import ConfigurationError, Problem
@@ -28,3 +30,14 @@ def fee_schedule(name: str) -> FeeSchedule:
         raise ConfigurationError(
             [Problem(f"fee schedule {name!r} cannot be read: {error.strerror}: {error.filename}", str(path))]
         ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError([Problem(f"fee schedule {name!r} is no text: {error}", str(path))]) from error
+
+
+def fee_schedule_problems(options: Any) -> Sequence[Problem]:
+    """What is wrong with the fee schedule that the option `fees` of an operator names."""
+    try:
+        fee_schedule(options.fees)
+    except ConfigurationError as error:
+        return error.problems
+    return ()

@@ -28,7 +28,7 @@ from operators.model.orders.table import OrderTable, chunk_count
 from operators.registry import Build, Operator
 from operators.state.groups import GroupStores
 from operators.state.store import HEADER_BYTES, NEVER, header
-from operators.steps.fee_schedules import fee_schedule
+from operators.steps.fee_schedules import fee_schedule, fee_schedule_problems
 from operators.steps.turns import EXECUTION, STATUS, turns
 from operators.stream.event_time import EventTime
 from operators.stream.kernel import StepOutcome, StreamBatch
@@ -292,6 +292,7 @@ OPERATOR: Final = Operator(
             "family": FamilyChange.__name__,
         },
         options=JoinOptions,
+        option_problems=fee_schedule_problems,
     ),
     _build,
     flush_each_epoch=False,

@@ -22,13 +22,19 @@ _READ_TIMEOUT_S = 0.2
 log = structlog.get_logger(__name__)
 
 
+class Table(dict[str, Any]):
+    """One table. `changes` grows with every change, so that what is worked out from it is so once per change."""
+
+    changes = 0
+
+
 class BroadcastTables:
     """The tables of one process by source name: key -> latest record."""
 
     def __init__(self, sources: Mapping[str, str], event_types: Mapping[str, type[msgspec.Struct]]) -> None:
         self._topics = dict(sources)
         self._event_types = event_types
-        self.tables: dict[str, dict[str, Any]] = {name: {} for name in sources}
+        self.tables: dict[str, Table] = {name: Table() for name in sources}
         self.version = 0
         self.refused = 0
         self._reader: Reader | None = None
@@ -81,6 +87,7 @@ class BroadcastTables:
             return
         for source, source_topic in self._topics.items():
             if source_topic == topic:
+                self.tables[source].changes += 1
                 if record is None:
                     self.tables[source].pop(name, None)
                 else:

@@ -42,6 +42,16 @@ def _owner_symbol(columns: Columns) -> Sequence[bytes]:
     return [owner + b"|" + symbol for owner, symbol in zip(owners, symbols, strict=True)]
 
 
+def _stp_group_symbol(columns: Columns) -> Sequence[bytes]:
+    groups, symbols = _column(columns, "stpGroup"), _column(columns, "symbol")
+    return [group + b"|" + symbol for group, symbol in zip(groups, symbols, strict=True)]
+
+
+def _firm(columns: Columns) -> Sequence[bytes]:
+    """One key for all: what is counted over everything is counted in one place, by one process."""
+    return [b"FIRM"] * len(columns)
+
+
 def _symbol_venue(columns: Columns) -> Sequence[bytes]:
     symbols, venues = _column(columns, "symbol"), _column(columns, "venue")
     return [symbol + b"|" + venue for symbol, venue in zip(symbols, venues, strict=True)]
@@ -61,6 +71,8 @@ KEYS: Mapping[str, Callable[[Columns], Sequence[bytes]]] = MappingProxyType(
         "symbol_venue": _symbol_venue,
         "parent": _parent,
         "owner_symbol": _owner_symbol,
+        "stp_group_symbol": _stp_group_symbol,
+        "firm": _firm,
     }
 )
 """Keys that need an exchange, by the names that topologies use."""

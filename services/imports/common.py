@@ -34,6 +34,10 @@ BATCH_MESSAGES = 20_000
 DEAD_LETTER_FLOW = "import"
 """What dead letters of an import have in place of the flow that gave up."""
 STANDARD_INPUT = Path("-")
+OTHER_TEXT = "other_text"
+"""How lines of a log that are no messages are counted."""
+OTHER_SESSION = "other_session"
+"""How messages of sessions that were not asked for are counted."""
 MALFORMED_KEPT = 100
 
 Progress = Callable[[int, int], None]
@@ -75,6 +79,11 @@ class ImportSummary:
     anomalies: Counter[str] = field(default_factory=Counter)
     malformed: int = 0
     malformed_first: list[Malformed] = field(default_factory=list)
+
+    @property
+    def recognised(self) -> int:
+        """Messages of the format that the file was said to have, whatever became of them."""
+        return sum(self.messages.values()) - self.messages[OTHER_TEXT]
 
     def add(self, batch: Batch) -> None:
         """Counts one batch."""

@@ -32,7 +32,15 @@ from services.fix.framing import Frame, Rest, frames
 from services.fix.message import Message, parse
 from services.fix.statuses import learn_report, learn_request, shows_lost_replace, status_of_report, status_of_request
 from services.fix.words import LIQUIDITY, MESSAGE_TYPES
-from services.imports.common import BATCH_MESSAGES, STANDARD_INPUT, Batch, InputFile, Malformed
+from services.imports.common import (
+    BATCH_MESSAGES,
+    OTHER_SESSION,
+    OTHER_TEXT,
+    STANDARD_INPUT,
+    Batch,
+    InputFile,
+    Malformed,
+)
 
 LETTER_BYTES_MAX: Final = 64 * 1024
 """How much of a piece a dead letter holds: a binary file taken for a log must not be copied into the log."""
@@ -107,7 +115,7 @@ class Messages:
         """Takes in the next piece of the log."""
         if isinstance(piece, Rest):
             if piece.reason is None:
-                self.batch.messages["other_text"] += 1
+                self.batch.messages[OTHER_TEXT] += 1
             else:
                 self._dead_letter(piece, DecodeError, piece.reason)
             return
@@ -139,7 +147,7 @@ class Messages:
             return Refusal("MsgType(35) is missing")
         wanted = self._options.counterparties
         if wanted and fields.get("49") not in wanted and fields.get("56") not in wanted:
-            self.batch.messages["other_session"] += 1
+            self.batch.messages[OTHER_SESSION] += 1
             return None
         self.batch.messages[MESSAGE_TYPES.get(kind) or f"MsgType_{kind}"] += 1
         if kind in _ANSWERS:

@@ -1,13 +1,16 @@
 """What every log promises, on the embedded one and on a real Kafka."""
 
+import os
+import socket
 import time
 from contextlib import closing
 
 import pytest
+from structlog.testing import capture_logs
 
 from broker.contract import Admin, Log, Record, TopicPartition, TopicSpec, Transaction
 from broker.murmur2 import partition_of
-from config.errors import BrokerUnavailableError, FencedError, RecordTooLargeError
+from config.errors import BrokerUnavailableError, FencedError, RecordTooLargeError, TakenOverError
 
 
 def values(records: list[Record]) -> list[bytes | None]:
@@ -154,6 +157,37 @@ def test_a_zombies_commit_is_fenced_and_changes_nothing(log, admin, make_topic, 
             successor.commit({partition: 2})
     assert values(read_all({partition: 0})) == [b"successor", b"again"]
     assert admin.committed(unique, [partition]) == {partition: 2}
+
+
+def test_a_fenced_holder_is_told_who_took_over(log, make_topic, unique) -> None:
+    partition = TopicPartition(make_topic(), 0)
+    with closing(log.transaction(unique, unique)) as zombie:
+        zombie.begin()
+        zombie.send(partition.topic, b"k", b"zombie")
+        with closing(log.transaction(unique, unique)) as successor:
+            successor.begin()
+            successor.commit({partition: 1})
+            with pytest.raises(TakenOverError) as caught:
+                zombie.commit({partition: 2})
+    here = f"process {os.getpid()} on host {socket.gethostname()}, since "
+    assert f"{unique} was taken over by {here}" in str(caught.value)
+    assert f"This one ({here}" in str(caught.value)
+    assert not caught.value.restart_helps
+
+
+def test_whoever_takes_over_from_a_process_that_runs_says_so(log, make_topic, unique, monkeypatch) -> None:
+    partition = TopicPartition(make_topic(), 0)
+    with monkeypatch.context() as before:
+        before.setattr("broker.holder.os.getpid", lambda: os.getppid())
+        other = log.transaction(unique, unique)
+    with closing(other):
+        other.begin()
+        other.commit({partition: 1})
+        with capture_logs() as logs, closing(log.transaction(unique, unique)):
+            pass
+    [line] = [each for each in logs if "taking over" in each["event"]]
+    assert (line["log_level"], line["transactional_id"]) == ("warning", unique)
+    assert line["holder_before"].startswith(f"process {os.getppid()} on host {socket.gethostname()}, since ")
 
 
 def test_what_a_zombie_sends_after_its_successor_started_is_fenced(log, make_topic, read_all, unique) -> None:

@@ -197,7 +197,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (3_000_000, hard))  # a disk of three 
 try:
     fill()
 except LogFullError as error:
-    assert sys.argv[1] in str(error) and "Free space" in str(error), error
+    assert sys.argv[1] in str(error) and "Free space" in str(error) and "MB are free" in str(error), error
     print("full")
 kept = admin.ends([partition])[partition]
 assert 0 < kept < 10_000 and kept % 50 == 0, kept

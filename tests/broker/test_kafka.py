@@ -11,6 +11,7 @@ from confluent_kafka import TopicPartition as Position
 
 from broker.contract import Record, TopicPartition, TopicSpec
 from broker.kafka import KafkaLog
+from broker.kafka_reach import why_unreachable
 from broker.server.server import Broker, start
 from config.errors import BrokerUnavailableError, ConfigurationError, RecordTooLargeError
 
@@ -75,6 +76,23 @@ def test_a_cluster_that_cannot_be_reached_is_named_within_the_deadline() -> None
         log.transaction("mine", "group")
     with closing(log.producer("p")) as producer, pytest.raises(BrokerUnavailableError, match="topic t"):
         producer.send("t", b"k", b"v")
+
+
+@pytest.mark.parametrize(
+    ("servers", "told"),
+    [
+        ("no-such-host.invalid:9092", "Failed to resolve 'no-such-host.invalid:9092'"),
+        ("127.0.0.1:1", "127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused"),
+    ],
+)
+def test_why_a_cluster_cannot_be_reached_is_found_out(servers: str, told: str) -> None:
+    assert told in why_unreachable({"bootstrap.servers": servers})
+
+
+def test_a_cluster_that_answers_is_said_to_and_wrong_security_is_named(kafka_bootstrap: str) -> None:
+    assert why_unreachable({"bootstrap.servers": kafka_bootstrap}) == "1 broker(s) answer"
+    told = why_unreachable({"bootstrap.servers": kafka_bootstrap, "security.protocol": "SSL"})
+    assert "SSL handshake failed" in told
 
 
 @pytest.fixture

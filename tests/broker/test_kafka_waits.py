@@ -55,6 +55,24 @@ def test_it_says_until_when() -> None:
     assert logs[0]["until"].endswith("+00:00")
 
 
+def test_it_says_why_as_far_as_that_can_be_found_out_and_so_does_the_error() -> None:
+    clock = Clock()
+    waits = Waits("a:1", clock, lambda: "a:1: Connection refused")
+
+    def ask() -> None:
+        with waits("topics cannot be listed", 60.0):
+            clock.now_s += 60.0
+            waits.speak()
+            raise BrokerUnavailableError("no answer")
+
+    with (
+        capture_logs() as logs,
+        pytest.raises(BrokerUnavailableError, match=r"Waited 60 s for a:1 \(a:1: Connection refused\): check"),
+    ):
+        ask()
+    assert logs[0]["reason"] == "a:1: Connection refused"
+
+
 def wait_in_vain(clock: Clock, seconds: float, error: Exception) -> None:
     with Waits("a:1", clock)("topics cannot be listed", 60.0):
         clock.now_s += seconds

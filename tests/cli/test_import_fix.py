@@ -77,3 +77,32 @@ def test_without_the_topic_of_dead_letters_it_says_how_to_create_it(run):
     assert result.exit_code == 2
     assert "orders.dlq" in result.stderr
     assert "orderflow topics create" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "only nothing"),
+        (b"09:30:01 session up\n09:30:02 heartbeat sent\n", "2 line(s) of other text"),
+        (b"8=FIX.4.4|9=60|35=D|11=A1\n", "1 damaged piece(s), the first: line 1: it is cut off"),
+    ],
+    ids=["empty", "text", "damaged"],
+)
+def test_a_file_without_a_fix_message_is_a_failure_that_says_what_it_has(topics, run, tmp_path, content, told):
+    file = tmp_path / "engine.log"
+    file.write_bytes(content)
+    result = run("import", "fix", file)
+    assert result.exit_code == 1
+    assert f"{file}: there is no FIX message in it" in result.stderr
+    assert told in result.stderr
+    summary = json.loads(result.stdout)
+    assert summary["executions"] == summary["statuses"] == summary["intents"] == 0
+    letters = run("dlq", "list", "--flow", "import").stdout.splitlines()[1:]
+    assert len(letters) == summary["dead_letters"] == summary["malformed"]
+    assert ("dlq list" in result.stderr) == bool(letters)
+
+
+def test_a_counterparty_that_no_session_has_is_a_failure(topics, run):
+    result = run("import", "fix", FIX_44, "--counterparty", "NOBODY")
+    assert result.exit_code == 1
+    assert "messages is of a session with the --counterparty given" in result.stderr

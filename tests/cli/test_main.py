@@ -1,14 +1,16 @@
 """The command reports errors as messages and exit codes, and loads only what it needs."""
 
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import click.testing
 import pytest
 
 from cli.main import COMMANDS, LazyGroup
-from config.errors import BrokerUnavailableError, ConfigurationError, Problem, UsageError
+from config.errors import BrokerUnavailableError, ConfigurationError, OrderflowError, Problem, UsageError
 
 
 def failing(error):
@@ -65,3 +67,14 @@ def test_wrong_settings_stop_every_command_before_it_starts(run, tmp_path):
     result = run("--config", file, "topics", "create")
     assert result.exit_code == 2
     assert result.stderr == f"error: {file}:1: log.kind is kafka, so kafka.bootstrap_servers must be given\n"
+
+
+def test_the_readme_has_the_exit_codes_of_all_our_errors():
+    def classes(root):
+        return {root.exit_code}.union(*(classes(each) for each in root.__subclasses__()))
+
+    table = (
+        (Path(__file__).parents[2] / "README.md").read_text().partition("| exit code | means |")[2].partition("\n\n")[0]
+    )
+    told = {int(row.split("|")[1]) for row in table.splitlines()[2:]}
+    assert classes(OrderflowError) | {0, 130, 128 + signal.SIGTERM} == told

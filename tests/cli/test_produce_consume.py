@@ -171,3 +171,14 @@ def test_a_topic_nobody_has_a_schema_for_is_refused(run):
     result = run("produce", "orders.nothing", stdin="")
     assert result.exit_code == 2
     assert "orders.nothing-value" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["consume", "produce"])
+def test_a_misspelled_topic_is_told_with_the_nearest_one(run, command):
+    assert run("topics", "create").exit_code == 0
+    result = run(command, "orders.stauts", stdin="")
+    assert result.exit_code == 2
+    assert (
+        "there is no schema of a topic 'orders.stauts', subject orders.stauts-value; did you mean 'orders.status'?"
+        in result.stderr
+    )

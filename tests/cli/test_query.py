@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -102,7 +103,8 @@ def test_an_unknown_key_is_no_wrong_usage_and_the_error_names_it_and_how_far_the
     result = run("query", *arguments)
     assert result.exit_code == 1
     assert message in result.stderr
-    assert " as of 2026-06-11T" in result.stderr
+    assert "(as of 2026-06-11T" in result.stderr
+    assert "views is 0 records behind" in result.stderr
     assert result.stdout == ""
 
 
@@ -121,7 +123,7 @@ def test_an_answer_says_up_to_which_event_time_it_is(filled, run, view, feeds):
     )
     assert {row["asOf"] for row in lines(run("query", view, "--format", "json"))} == {expected}
     table = run("query", view)
-    assert table.stderr.splitlines() == [f"as of {expected} (event time)"]
+    assert table.stderr.startswith(f"as of {expected} (event time); written ")
     assert "ASOF" not in table.stdout
 
 
@@ -162,3 +164,44 @@ def test_fees_by_month_and_by_day_add_up_to_those_of_the_positions(filled, run, 
         row for row in months if row["accountId"] == account
     ]
     assert run("query", "fees", "NOBODY").exit_code == 1
+
+
+def test_an_answer_says_when_it_was_written_and_how_far_the_flow_is_behind(filled, run, log, tmp_path):
+    [*_, up_to_date] = lines(run("query", "positions", "--format", "json"))
+    assert up_to_date["lagRecords"] == 0
+    files = (tmp_path / "state" / "views" / "positions").glob("*/data.mdb")
+    newest = max(file.stat().st_mtime for file in files)
+    assert datetime.fromisoformat(up_to_date["writtenAt"]).timestamp() == pytest.approx(newest, abs=1e-5)
+    with closing(log.producer("test")) as producer:
+        for _ in range(3):
+            producer.send("orders.enrichment", b"ACC1|ORD1", b"not read yet")
+    assert lines(run("query", "positions", "--format", "json"))[-1]["lagRecords"] == 3
+    assert "views is 3 records behind" in run("query", "positions").stderr
+
+
+def test_a_view_whose_log_is_gone_is_still_read(filled, run, monkeypatch, tmp_path):
+    monkeypatch.setenv("ORDERFLOW__LOG__PATH", str(tmp_path / "another"))
+    result = run("query", "positions")
+    assert result.exit_code == 0
+    assert "how far views is behind is not known" in result.stderr
+    assert len(result.stdout.splitlines()) > 1
+
+
+@pytest.mark.parametrize("query", [["positions"], ["dashboard"], ["fees"], ["fees", "--by", "day"], ["timeline"]])
+def test_a_table_fits_the_terminal_and_wide_has_every_column(filled, run, fills, monkeypatch, query):
+    arguments = [*query, fills[0]["key"]] if query == ["timeline"] else query
+    every = lines(run("query", *arguments, "--format", "json"))
+    monkeypatch.setenv("COLUMNS", "100")
+    narrow = run("query", *arguments)
+    assert max(map(len, narrow.stdout.splitlines())) <= 100
+    assert "more columns: --wide" in narrow.stderr
+    header, *table = run("query", *arguments, "--wide").stdout.splitlines()
+    assert len(table) == len(every)
+    told = {name for row in every for name, value in row.items() if value not in (None, "", [], {})}
+    assert {name.upper() for name in told} - {"ASOF", "WRITTENAT", "LAGRECORDS"} <= set(header.split())
+    assert set(narrow.stdout.splitlines()[0].split()) < set(header.split())
+
+
+def test_percentiles_of_nothing_are_a_dash(filled, run):
+    table = run("query", "dashboard", "--last", 1_000).stdout
+    assert "=-" not in table

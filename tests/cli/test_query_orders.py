@@ -61,8 +61,10 @@ def test_a_parent_s_timeline_lists_its_children_and_on_request_what_was_said_of_
     ]
     assert [row["correlationId"] for row in merged if row["origin"] == "ENGINE"] == ["R1", "R2", "R3"]
     assert lines(run("query", "timeline", CHILDREN[0], "--format", "json"))[0]["marks"] == []
-    header = run("query", "timeline", PARENT).stdout.splitlines()[0].split()
+    header = run("query", "timeline", PARENT, "--wide").stdout.splitlines()[0].split()
     assert {"KEY", "CORRELATIONID", "TEXT"} <= set(header)
+    assert set(header) - set(run("query", "timeline", PARENT).stdout.splitlines()[0].split()) >= {"KEY"}, "one key"
+    assert "KEY" in run("query", "timeline", PARENT, "--children").stdout.splitlines()[0].split()
     assert not {"EXECID", "FEES", "MARKS"} & set(header), "a column without a value is left out"
 
 
@@ -117,7 +119,7 @@ def test_positions_without_the_risk_check_have_empty_columns_of_exposure(play, r
         None,
         None,
     )
-    assert run("query", "positions").stdout.splitlines()[1].split().count("-") == 9
+    assert run("query", "positions", "--wide").stdout.splitlines()[1].split().count("-") == 9
 
 
 def test_positions_show_what_open_orders_reserve_and_how_much_of_the_limit_is_used(play, run, tmp_path):

@@ -188,3 +188,48 @@ def test_a_cluster_with_a_wrong_topology_says_so_once(start, tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 2
     assert errors.count("config/topologies/order_status.yaml:5: there is no topic orders.status") == 1
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_second_run_of_a_flow_that_runs_here_is_refused_and_the_first_goes_on(
+    start, write_events, verdict, caught_up, workers
+):
+    write_events(10)
+    first = start("run", "order_status")
+    caught_up("order_status", *INPUTS)
+    second = start("run", "order_status", "--workers", workers)
+    output, errors = second.communicate(timeout=90)
+    assert (second.returncode, output) == (1, "")
+    assert "the flow order_status runs on this host already, with the same state folder" in errors
+    assert f"process {first.pid}, since" in errors
+    write_events(10, seed=2)
+    caught_up("order_status", *INPUTS)
+    first.send_signal(signal.SIGTERM)
+    _, errors = first.communicate(timeout=30)
+    assert first.returncode == 0, errors
+    assert verdict().exact
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_with_stores_elsewhere_takes_over_and_both_say_so(
+    start, environment, write_events, verdict, caught_up, tmp_path, workers
+):
+    write_events(10)
+    first = start("run", "order_status", "--workers", workers)
+    caught_up("order_status", *INPUTS)
+    environment["ORDERFLOW__STATE__DIR"] = str(tmp_path / "elsewhere")
+    second = start("run", "order_status")
+    for line in second.stderr:
+        if "taking over from a process that runs" in line:
+            break
+    write_events(10, seed=2)
+    # Only a holder that has something to commit learns that it holds nothing more.
+    _, errors = first.communicate(timeout=90)
+    assert first.returncode == 1
+    assert f"transactional id order_status was taken over by process {second.pid} on host" in errors
+    assert "restarts" not in errors
+    caught_up("order_status", *INPUTS)
+    second.send_signal(signal.SIGTERM)
+    second.communicate(timeout=30)
+    assert second.returncode == 0
+    assert verdict().exact

@@ -1,7 +1,10 @@
 """Flows are described and validated from the command line."""
 
+from pathlib import Path
+
 import pytest
 
+import config
 from config.topology import load_topology, topology_names
 from config.topology_text import describe_mermaid, describe_text
 
@@ -38,3 +41,23 @@ def test_validate_tells_the_problems_of_all_files_at_once(run, tmp_path):
     assert result.exit_code == 2
     assert f"error: {first}:4: 'soon' is not a duration" in result.stderr
     assert f"error: {second}:1: 'Second' does not match" in result.stderr
+
+
+def test_validate_looks_into_the_fee_tables_that_options_name_and_into_fields_at_once(run, tmp_path):
+    shipped = Path(config.__file__).parent / "topologies" / "order_status.yaml"
+    fees, topology = tmp_path / "fees.yaml", tmp_path / "order_status.yaml"
+    text = shipped.read_text()
+    assert "fees: us_equities" in text
+    changed = text.replace("fees: us_equities", f"fees: {fees}").replace("where: {eventType", "where: {eventTyp", 1)
+    topology.write_text(changed)
+    missing = run("topology", "validate", topology)
+    assert missing.exit_code == 2
+    assert f"{fees}: fee schedule" in missing.stderr
+    assert "cannot be read: No such file or directory" in missing.stderr
+    assert "have no field 'eventTyp'; did you mean 'eventType'?" in missing.stderr
+    fees.write_text("commission: [{from: soon, per_share: 1}]\n")
+    wrong = run("topology", "validate", topology)
+    assert f"{fees}: fee schedule: " in wrong.stderr
+    assert all(line.startswith(f"error: {topology}:") for line in wrong.stderr.splitlines())
+    fees.write_bytes(b"\xff\xfe\x00")
+    assert f"{fees}: fee schedule {str(fees)!r} is no text" in run("topology", "validate", topology).stderr

@@ -1,11 +1,12 @@
 """A topology is read with a place on every node, and every problem is told at once with its line."""
 
+import dataclasses
 import pickle
 from dataclasses import dataclass
 
 import pytest
 
-from config.errors import ConfigurationError
+from config.errors import ConfigurationError, Problem
 from config.topology import OperatorSpec, load_topology, split_reference, topology_names, validate
 from config.units import DurationMs
 
@@ -446,3 +447,25 @@ def test_the_three_flows_ship():
 def test_references_split_into_step_and_stream():
     assert split_reference("join.enriched") == ("join", "enriched")
     assert split_reference("status") == ("status", None)
+
+
+def test_fields_that_records_do_not_have_are_told_beside_every_other_problem(write):
+    file = write(changed(("eventType: ORDER", "eventTyp: ORDER"), ("operator: tag", "operator: tagg")))
+    with pytest.raises(ConfigurationError) as caught:
+        load_topology(file, OPERATORS, {"orders.status": ("eventType", "occurredAt"), "orders.executions": ()})
+    told = [str(problem).removeprefix(f"{file}:") for problem in caught.value.problems]
+    assert told == [
+        "6: source 'status': records of 'orders.status' have no field 'eventTyp'; did you mean 'eventType'?",
+        "8: source 'executions': records of 'orders.executions' have no field 'occurredAt'",
+        "12: unknown operator 'tagg'; did you mean 'tag'?",
+    ]
+
+
+def test_what_is_wrong_with_a_file_that_an_option_names_is_told_at_the_options(write):
+    def missing(options):
+        return [Problem("cannot be read", f"{options.window_ms}.yaml")]
+
+    pointing = dataclasses.replace(OPERATORS["join"], option_problems=missing)
+    file = write(changed(("operator: tag", "operator: tagg")))
+    told = problems_of(file, OPERATORS | {"join": pointing})
+    assert told == ["12: unknown operator 'tagg'; did you mean 'tag'?", "21: step 'join': 30000.yaml: cannot be read"]

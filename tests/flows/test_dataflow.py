@@ -19,7 +19,7 @@ from bytewax.testing import TestingSource, cluster_main
 
 from broker.contract import TopicPartition, TopicSpec
 from broker.embedded import EmbeddedLog
-from config.errors import ConfigurationError, ReadStalledError
+from config.errors import ConfigurationError, LogFullError, ReadStalledError, StoreError
 from config.settings import Settings
 from config.topics import TOPICS
 from config.topology import OperatorSpec, Topology, load_topology, topology_names
@@ -288,3 +288,22 @@ def test_a_flow_whose_reader_lost_a_partition_stops_and_its_restart_misses_nothi
     assert 0 < len(site.records("orders.enrichment")) < len(whole.records("orders.enrichment"))
     run_process(site.flow, until_end=True)
     assert sorted(site.records("orders.enrichment")) == sorted(whole.records("orders.enrichment"))
+
+
+def test_what_broke_first_is_not_hidden_by_stores_that_cannot_be_closed_after_it(
+    three: Any, execution: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = Site(tmp_path, *three, execution).flow
+
+    def refuse(*, committed: bool) -> None:
+        raise StoreError("cannot be closed")
+
+    def fail() -> None:
+        with Assembly(flow) as assembly:
+            monkeypatch.setattr(assembly.pipeline, "close", refuse)
+            raise LogFullError("first")
+
+    with pytest.raises(LogFullError, match="first"):
+        fail()
+    with pytest.raises(StoreError, match="cannot be closed"), Assembly(flow) as assembly:
+        monkeypatch.setattr(assembly.pipeline, "close", refuse)

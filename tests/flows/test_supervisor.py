@@ -192,3 +192,19 @@ def test_a_failure_for_good_is_an_error_with_the_words_of_the_process_that_had_i
     assert isinstance(error, ConfigurationError)
     assert str(error) == "gone"
     assert cluster("", Clock()).error() is None
+
+
+TAKEN_OVER = """
+import os
+from config.errors import TakenOverError
+from flows.failure import tell_supervisor
+tell_supervisor(TakenOverError("taken over by process 7"), os.environ)
+raise SystemExit(1)
+"""
+
+
+def test_what_another_process_has_taken_over_is_not_taken_back() -> None:
+    flow = cluster(TAKEN_OVER, Clock(), workers=2)
+    poll_until([flow], lambda: flow.exit_code is not None)
+    assert (flow.exit_code, flow.restarts, flow.pids) == (1, 0, [])
+    assert "taken over by process 7" in str(flow.error())

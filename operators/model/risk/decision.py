@@ -32,9 +32,11 @@ from operators.model.risk.limits import Severity, Tables
 from operators.model.risk.limits_in_force import LimitsInForce
 from operators.model.risk.position import DAY_MICROS, mark_to
 from operators.model.risk.request import Request, in_force
-from operators.model.risk.self_trade import self_trade
+from operators.model.risk.self_trade import SELF_TRADE, SelfTradeDecision, self_trade
+from operators.model.risk.shared import SharedRequest, rejects
 from operators.model.risk.state import OrderRisk, Recent, Terms
 from operators.model.risk.times import remembered, times_part
+from operators.model.risk.total_rates import RATES
 
 RECENT_KEPT: Final = 64
 """So many approved new orders of an account in a symbol are compared with, to find look-alikes."""
@@ -50,8 +52,11 @@ def on_intent(
     limits: LimitsInForce,
     day: int | None = None,
     source: str = "risk-check",
+    shared: SharedRequest | None = None,
 ) -> RiskOutcome:
     """Decides on one request, at the request's own time; `day` is the UTC day to count on, by default the request's.
+
+    `shared` is what was found for the request where other accounts are looked at.
 
     `InvalidRecordError` for what cannot be decided at all: an event that is no request, or a key that is not the
     account and order it names.
@@ -68,16 +73,18 @@ def on_intent(
     breaches = possible_resend(request)
     if breaches:
         return _answer(book, intent, request.limits.version, source, breaches)
-    return _decide(request, source)
+    return _decide(request, source, shared)
 
 
-def _decide(request: Request, source: str) -> RiskOutcome:
+def _decide(request: Request, source: str, shared: SharedRequest | None) -> RiskOutcome:
     book, intent = request.book, request.intent
     breaches = breaches_of(request)
-    prevented = self_trade(request, rejected=_rejects(breaches))
+    if shared is not None:
+        breaches += [breach for breach in shared.breaches if breach.check != SELF_TRADE]
+    prevented = _prevented(request, shared, rejected=rejects(breaches))
     breaches += prevented.breaches
     before = NO_EFFECT if request.order is None else effect_of(request.order)
-    if not _rejects(breaches):
+    if not rejects(breaches):
         quantity = intent.quantity if prevented.approved_quantity is None else prevented.approved_quantity
         _approve(request, quantity)
         if not request.replaces:
@@ -89,8 +96,12 @@ def _decide(request: Request, source: str) -> RiskOutcome:
     )
 
 
-def _rejects(breaches: Sequence[Breach]) -> bool:
-    return any(breach.severity != Severity.WARN for breach in breaches)
+def _prevented(request: Request, shared: SharedRequest | None, *, rejected: bool) -> SelfTradeDecision:
+    """What was found among the orders of the group, which has those of the account as well; else among its own."""
+    breaches = [] if shared is None else [breach for breach in shared.breaches if breach.check == SELF_TRADE]
+    if shared is None or not breaches:
+        return self_trade(request, rejected=rejected)
+    return SelfTradeDecision(breaches, shared.actions, shared.approved_quantity).beside(rejected)
 
 
 def _no_order(intent: OrderIntent) -> OrderRisk:
@@ -127,7 +138,7 @@ def _count_request(request: Request, breaches: Sequence[Breach]) -> None:
     book, intent = request.book, request.intent
     if request.day == book.account.day:
         book.account.requests += 1
-    if any(breach.check == "MESSAGE_RATE" and breach.severity == Severity.HARD for breach in breaches):
+    if any(breach.check in RATES and breach.severity == Severity.HARD for breach in breaches):
         return
     for counted in request.limits.rates:
         part = times_part("messages", counted.over, symbol=intent.symbol, session=intent.session)
@@ -165,7 +176,7 @@ def _answer(
     if before is not None:
         settle(book, intent.order_id, order, before)
     return RiskOutcome(
-        event_type=EventType.RISK_REJECTED if _rejects(breaches) else EventType.RISK_APPROVED,
+        event_type=EventType.RISK_REJECTED if rejects(breaches) else EventType.RISK_APPROVED,
         occurred_at=intent.occurred_at,
         key=intent.key,
         sequence=order.outcomes,

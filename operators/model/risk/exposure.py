@@ -222,6 +222,13 @@ def _filled(status: OrderStatusChanged) -> tuple[int, int]:
     return filled, fitting(filled * (average or 0), "filled notional")
 
 
+def by_status(order: OrderRisk, status: OrderStatusChanged) -> OrderRisk:
+    """A copy of the order with the terms that are in force by this status, and what is open under them."""
+    changed = replace(order)
+    _take_code(changed, status)
+    return changed
+
+
 def _take_code(order: OrderRisk, status: OrderStatusChanged) -> None:
     """Takes over the terms that are in force by a status, and what is open under them."""
     code, quantity, leaves = status.status.code, status.order.quantity, status.status.leaves_quantity

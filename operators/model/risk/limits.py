@@ -11,8 +11,9 @@ A control is a record of topic risk.controls; its key is the scope it holds for.
 | ACCOUNT:<account>/SYMBOL:<symbol> | one account in one symbol | the account in the symbol |
 | SESSION:<session> | requests that come by one client session | the account by the session: messages alone |
 
-Scopes above an account are ceilings for each account, not sums over accounts. What holds where several scopes apply is
-in `limits_in_force`, the files that controls come from in `limits_files`.
+Scopes above an account are ceilings for each account, not sums over accounts, but for `maxTotalMessages`: that counts
+the messages of all accounts in the scope together. What holds where several scopes apply is in `limits_in_force`, the
+files that controls come from in `limits_files`.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ class Levels(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     collar_away_bps: int | None = None
     reference_age_max_ms: int | None = None
     max_messages: int | None = None
+    max_total_messages: int | None = None
     max_exposure: int | None = None
     max_position: int | None = None
     max_long: int | None = None
@@ -122,6 +124,8 @@ class RiskControl(Event, frozen=True, kw_only=True, rename="camel"):
     reference_age_max_ms: int | None = None
     max_messages: int | None = None
     message_window_ms: int | None = None
+    max_total_messages: int | None = None
+    total_message_window_ms: int | None = None
     max_exposure: int | None = None
     max_position: int | None = None
     max_long: int | None = None

@@ -45,7 +45,11 @@ from operators.model.risk.limits_in_force import ACCOUNT_FIELDS, KNOWN_CHECKS
 TIMES_MAX: Final = 4_096
 """The largest count of messages or executions per window: their times are part of the state."""
 
-_WINDOWS: Final = (("max_messages", "message_window_ms"), ("max_executions", "execution_window_ms"))
+_WINDOWS: Final = (
+    ("max_messages", "message_window_ms"),
+    ("max_total_messages", "total_message_window_ms"),
+    ("max_executions", "execution_window_ms"),
+)
 _LONGER_IS_STRICTER: Final = frozenset({"duplicate_window_ms"})
 
 
@@ -171,6 +175,8 @@ def _level_problems(control: RiskControl) -> Iterator[tuple[str, str]]:
             yield path, f"{path} {_shown(name, level)} is too small: write 0 or more"
         if name in dict(_WINDOWS) and level > TIMES_MAX:
             yield path, f"{path} {level} is too large: at most {TIMES_MAX}"
+        if name == "max_total_messages" and scope.startswith("ACCOUNT:"):
+            yield path, f"{path} counts over accounts: give it under FIRM, DESK, SYMBOL or SESSION"
         hard = getattr(control, name)
         if not path.startswith("warn.") or hard is None:
             continue

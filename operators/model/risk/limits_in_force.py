@@ -8,6 +8,7 @@ the request |
 | limitsAgeMaxMs | every scope | every scope that gives limits, each for itself |
 | maxPosition, maxLong, maxShort | every scope | the account in the symbol |
 | maxMessages | every scope | what the scope counts, see `limits` |
+| maxTotalMessages | every scope | all accounts in the scope |
 | maxWorkingOrders, maxExecutions | every scope but SESSION | what the scope counts |
 | the others | FIRM, DESK, ACCOUNT | the account |
 | selfTrade, shortSaleMarking, locate | every scope | the request |
@@ -54,8 +55,8 @@ _FIELD_OF: Final[Mapping[str, str]] = {
     "ORDER_TO_TRADE": "max_order_to_trade",
     "LOOK_ALIKE_ORDER": "duplicate_window_ms",
 }
-_SPECIAL: Final = ("MESSAGE_RATE", "MAX_WORKING_ORDERS", "EXECUTION_THROTTLE", "SELF_TRADE", "SHORT_SALE_MARKING",
-                   "LOCATE", "KNOWN_ACCOUNT")  # fmt: skip
+_SPECIAL: Final = ("MESSAGE_RATE", "TOTAL_MESSAGE_RATE", "MAX_WORKING_ORDERS", "EXECUTION_THROTTLE", "SELF_TRADE",
+                   "SHORT_SALE_MARKING", "LOCATE", "KNOWN_ACCOUNT")  # fmt: skip
 KNOWN_CHECKS: Final = frozenset(_FIELD_OF) | frozenset(_SPECIAL)
 """What `requiredChecks` may name. KNOWN_ACCOUNT asks for a record in reference.accounts."""
 
@@ -121,6 +122,8 @@ class Limits(NamedTuple):
     levels: Mapping[str, Level] = {}
     """By field of `Levels`; those that no scope gives are left out."""
     rates: Sequence[Counted] = ()
+    totals: Sequence[Counted] = ()
+    """Over all accounts in a scope, which `over` names."""
     executions: Sequence[Counted] = ()
     working: Sequence[Count] = ()
     order_to_trade_from: int = 0
@@ -157,7 +160,12 @@ class Limits(NamedTuple):
     def _is_given(self, check: str, account_known: bool) -> bool:
         if check in _FIELD_OF:
             return self.level(_FIELD_OF[check]).hard is not None
-        counted = {"MESSAGE_RATE": self.rates, "EXECUTION_THROTTLE": self.executions}.get(check, ())
+        of_times = {
+            "MESSAGE_RATE": self.rates,
+            "TOTAL_MESSAGE_RATE": self.totals,
+            "EXECUTION_THROTTLE": self.executions,
+        }
+        counted = of_times.get(check, ())
         counts = self.working if check == "MAX_WORKING_ORDERS" else [each for of in counted for each in of.counts]
         if any(count.level.hard is not None for count in counts):
             return True
@@ -239,6 +247,7 @@ def limits_of(found: Found) -> Limits:
         states=[(_state(control.trading_state), scope) for scope, _, control in found],
         levels=_levels(found, account),
         rates=_counted(_counts(found, "max_messages", "message_window_ms")),
+        totals=_counted(_counts([(s, s, c) for s, _, c in found], "max_total_messages", "total_message_window_ms")),
         executions=_counted(_counts(no_session, "max_executions", "execution_window_ms")),
         working=_counts(no_session, "max_working_orders", None),
         order_to_trade_from=min((c.order_to_trade_from or 0 for _, _, c in account if _has_ratio(c)), default=0),

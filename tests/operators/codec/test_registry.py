@@ -4,6 +4,7 @@ import json
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.errors import ConfigurationError, DecodeError, RegistryUnavailableError, UnknownSchemaError
 from operators.codec.codec import Codec
@@ -151,3 +152,29 @@ def test_an_address_that_is_no_url_is_a_configuration_error() -> None:
 
 def test_a_password_is_not_shown() -> None:
     assert "secret" not in repr(RegistryOptions("http://registry", "flow", "secret"))
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [("http://127.0.0.1:1", "Connection refused"), ("http://no-such-host.invalid", "not known")],
+)
+def test_waiting_says_for_whom_why_and_that_it_has_no_end(url, reason) -> None:
+    class EnoughError(Exception):
+        pass
+
+    def stop(_seconds: float) -> None:
+        raise EnoughError
+
+    with capture_logs() as logs, pytest.raises(EnoughError):
+        RegistrySchemas(RegistryOptions(url), sleep=stop).latest(SUBJECT)
+    [line] = logs
+    assert (line["url"], line["check"]) == (url, "that it runs, and schemas.registry_url")
+    assert "waiting until it does" in line["event"]
+    assert reason in line["reason"]
+    assert "URLError" not in line["reason"]
+
+
+def test_registering_where_nobody_answers_does_not_wait_and_names_the_address() -> None:
+    client = RegistrySchemas(RegistryOptions("http://127.0.0.1:1"))
+    with pytest.raises(RegistryUnavailableError, match=r"at http://127\.0\.0\.1:1 does not answer: .*refused; check"):
+        client.register(SUBJECT, "{}")

@@ -169,7 +169,8 @@ def test_a_full_disk_is_a_log_full_error_and_leaves_the_store_as_it_was(tmp_path
         resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
         try:
             store.write({{b"%d" % i: header() + bytes(4_000) for i in range(1_000)}}, position=2)
-        except LogFullError:
+        except LogFullError as error:
+            assert {str(tmp_path)!r} in str(error) and "MB are free. Free some" in str(error), error
             assert dict(store.scan()) == {{b"k": header() + b"v"}}
             assert store.position == 1
             store.write({{b"k": header() + b"w"}})
@@ -180,6 +181,34 @@ def test_a_full_disk_is_a_log_full_error_and_leaves_the_store_as_it_was(tmp_path
     store = open_store(tmp_path)
     assert store.get(b"k") == header() + b"w"
     store.close()
+
+
+def test_a_disk_that_is_full_when_a_store_is_opened_or_closed_is_told_as_full(tmp_path: Path) -> None:
+    python(
+        f"""
+        import resource, signal
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        path = Path({str(tmp_path)!r})
+        store = KeyGroupStore(path / "a", changelog="changelog")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 12, resource.RLIM_INFINITY))
+        for call in (lambda: KeyGroupStore(path / "b", changelog="changelog"), store.close):
+            try:
+                call()
+            except LogFullError as error:
+                assert str(path) in str(error) and "MB are free. Free some" in str(error), error
+            else:
+                raise AssertionError("it went through")
+        """
+    )
+
+
+def test_a_store_that_was_abandoned_is_taken_over_as_it_was(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    store.write({b"k": header() + b"v"}, position=7)
+    store.abandon()
+    again = open_store(tmp_path)
+    assert (again.position, again.rebuilt_because, again.get(b"k")) == (7, None, header() + b"v")
+    again.close()
 
 
 def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:

@@ -29,10 +29,16 @@ def test_key_groups_are_part_of_stored_state() -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("account", [b"A1", b"A2"]), ("account_symbol", [b"A1|MSFT", b"A2|"]), ("symbol_venue", [b"MSFT|XNAS", b"|"])],
+    [
+        ("account", [b"A1", b"A2"]),
+        ("account_symbol", [b"A1|MSFT", b"A2|"]),
+        ("symbol_venue", [b"MSFT|XNAS", b"|"]),
+        ("stp_group_symbol", [b"G|MSFT", b"G|"]),
+        ("firm", [b"FIRM", b"FIRM"]),
+    ],
 )
 def test_keys_of_flat_records(name: str, expected: list[bytes]) -> None:
-    batch = pa.RecordBatch.from_pydict({"symbol": ["MSFT", None], "venue": ["XNAS", None]})
+    batch = pa.RecordBatch.from_pydict({"symbol": ["MSFT", None], "venue": ["XNAS", None], "stpGroup": ["G", "G"]})
     assert KEYS[name](columns(batch, [b"A1|O1", b"A2|O2"])) == expected
 
 

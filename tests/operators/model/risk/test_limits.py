@@ -21,7 +21,8 @@ from operators.model.risk.limits import (
     scopes_of,
 )
 from operators.model.risk.limits_files import parse_accounts, parse_controls, parse_locates, parse_symbols
-from operators.model.risk.limits_in_force import CORE_CHECKS, Count, Level, Limit, Limits, LimitsInForce
+from operators.model.risk.limits_in_force import CORE_CHECKS, Count, Level, Limit, Limits, LimitsInForce, limits_of
+from operators.model.risk.shared import SelfTradeRelease
 
 FOLDER = Path(config.__file__).parent
 
@@ -160,6 +161,7 @@ def test_limits_are_worked_out_again_only_when_a_control_changes() -> None:
         (SymbolReference, "reference.symbols-value/v2.avsc"),
         (AccountReference, "reference.accounts-value/v1.avsc"),
         (Locate, "reference.locates-value/v1.avsc"),
+        (SelfTradeRelease, "risk.releases-value/v1.avsc"),
     ],
 )
 def test_structs_have_the_fields_of_the_contract(struct: type[msgspec.Struct], file: str) -> None:
@@ -205,6 +207,8 @@ scopes:
   SYMBOL:MSFT: {maxMessages: 5, maxDailyLoss: 5, warn: {maxExposure: 1}}
   SESSION:S1: {maxWorkingOrders: 5, maxMessages: 5000, messageWindowMs: 1}
   FIRM: {maxOrderNotional: 0.0000001, messageWindowMs: 0, requiredChecks: [MAX_FUN], warn: {maxExecutions: 1}}
+  DESK:D: {maxTotalMessages: 5000}
+  ACCOUNT:A/SYMBOL:X: {warn: {maxTotalMessages: 5}, totalMessageWindowMs: 1}
   ACCOUNT:A: {executionWindowMs: 0, maxExecutions: 1, restrictions: [{side: SELL_SHORT}]}
 """
     with pytest.raises(ConfigurationError) as caught:
@@ -214,6 +218,8 @@ scopes:
         "a scope is", "-1 is too small", "maxMessages and messageWindowMs belong", "maxDailyLoss is a limit of an",
         "maxExposure is a limit of an account", "no working orders", "5000 is too large", "finer", "no MAX_FUN",
         "maxExecutions and executionWindowMs belong", "executionWindowMs 0", "neither BUY nor SELL",
+        "maxTotalMessages and totalMessageWindowMs belong", "maxTotalMessages 5000 is too large",
+        "counts over accounts",
     ):  # fmt: skip
         assert part in messages
     assert {problem.file for problem in caught.value.problems} == {"limits.yaml"}
@@ -311,13 +317,20 @@ scopes:
     restrictions: [{side: BUY, validFrom: 2026-11-26, validUntil: 2026-11-27, reason: research}, {}]
     warn: {maxPosition: 5}
     selfTrade: DECREMENT
+  SESSION:S1: {maxTotalMessages: 5, totalMessageWindowMs: 1000, requiredChecks: [TOTAL_MESSAGE_RATE]}
 """
-    [parsed] = parse_controls(text, occurred_at=1, source="test")
+    [parsed, session] = parse_controls(text, occurred_at=1, source="test")
     assert parsed.restrictions == (
         Restriction(side="BUY", valid_from=20_783, valid_until=20_784, reason="research"),
         Restriction(),
     )
     assert (parsed.warn, parsed.self_trade) == (Levels(max_position=5), "DECREMENT")
+    limits = limits_of([("SESSION:S1", "session", session)])
+    [total] = limits.totals
+    assert total.counts == [Count("SESSION:S1", 1_000_000, Level(Limit(5, "SESSION:S1")))]
+    assert "TOTAL_MESSAGE_RATE" not in dict(limits.missing(account_known=True))
+    none = limits_of([("SESSION:S1", "session", msgspec.structs.replace(session, max_total_messages=None))])
+    assert dict(none.missing(account_known=True))["TOTAL_MESSAGE_RATE"] == "SESSION:S1"
 
 
 def test_accounts_and_locates_are_read_and_fit_the_contract() -> None:
