@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
+from cli.table import is_empty
+
 if TYPE_CHECKING:
     from operators.model.fees.ledger import AccountMonth
     from operators.model.positions.positions import Position
@@ -219,7 +221,7 @@ def of_episode(episode: AlertEpisode) -> dict[str, Any]:
 
 def without_empty_columns(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The rows without what none of them has, so that a table of many columns can be read."""
-    told = [name for name in rows[0] if any(not _is_empty(row[name]) for row in rows)] if rows else []
+    told = [name for name in rows[0] if any(not is_empty(row[name]) for row in rows)] if rows else []
     return [{name: row[name] for name in told} for row in rows]
 
 
@@ -235,20 +237,3 @@ def time(micros: int) -> str:
     """Microseconds since 1970 in ISO 8601."""
     seconds, rest = divmod(micros, _MICROS)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"
-
-
-def text(value: Any) -> str:
-    """A value in a table's cell; a dash where there is none."""
-    if _is_empty(value):
-        return "-"
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}={'-' if part is None else part}" for name, part in value.items())
-    if isinstance(value, list):
-        return ",".join(str(part) for part in value)
-    return f"{value:f}" if isinstance(value, Decimal) else str(value)
-
-
-def _is_empty(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return all(part is None for part in value.values())
-    return value is None or value in ("", [])

@@ -10,8 +10,7 @@ from typing import Any, Final
 
 import click
 
-from cli.query_rows import text
-from cli.table import GAP, write_table
+from cli.table import GAP, text, write_table
 
 POSITIONS: Final = (
     "accountId", "symbol", "quantity", "averageCost", "lastPrice", "realised", "unrealised", "fees",

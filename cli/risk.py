@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import msgspec
 
 from cli import query_rows
 from cli.session import with_settings
-from cli.table import write_table
-from config.errors import NotFoundError, UsageError
+from cli.table import write_rows
+from config.errors import NotFoundError, StoreError, UsageError
 from config.settings import Settings
 
 if TYPE_CHECKING:
-    from operators.model.risk.limits import RiskControl, TradingState
+    from operators.model.risk.limits import RiskControl, Tables
     from sinks.risk_view import Used
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -44,11 +46,20 @@ _format = click.option(
 def halt(settings: Settings, scope: str, reducing: bool, reason: str | None) -> None:
     """Stop trading in SCOPE, by default the whole FIRM: new and replace requests are rejected, cancels pass.
 
-    A scope is FIRM, DESK:<desk>, ACCOUNT:<id>, SYMBOL:<symbol>, SESSION:<id> or ACCOUNT:<id>/SYMBOL:<symbol>.
+    A scope is FIRM, DESK:<desk>, ACCOUNT:<id>, SYMBOL:<symbol>, SESSION:<id> or ACCOUNT:<id>/SYMBOL:<symbol>. One that
+    nobody knows is stopped as well, with a warning: whoever stops something must not be held up.
     """
     from operators.model.risk.limits import TradingState
+    from services import risk_controls
 
-    _set_state(settings, scope, TradingState.REDUCING if reducing else TradingState.HALTED, reason)
+    state = TradingState.REDUCING if reducing else TradingState.HALTED
+
+    def change(known: Tables, now: int) -> list[RiskControl]:
+        for unknown in _unknown(settings, known, scope):
+            _warn(f"{unknown}; {scope} is {state} all the same, look whether that is what you meant to stop")
+        return [risk_controls.with_state(known.controls, scope, state, occurred_at=now, reason=reason)]
+
+    _change(settings, change)
 
 
 @risk.command()
@@ -57,9 +68,12 @@ def halt(settings: Settings, scope: str, reducing: bool, reason: str | None) -> 
 @with_settings
 def resume(settings: Settings, scope: str, reason: str | None) -> None:
     """Let SCOPE, by default FIRM, trade again. Other scopes that are halted stay so."""
-    from operators.model.risk.limits import TradingState
+    from services import risk_controls
 
-    _set_state(settings, scope, TradingState.ACTIVE, reason)
+    _change(
+        settings,
+        lambda known, now: [risk_controls.resumed(known.controls, scope, occurred_at=now, reason=reason)],
+    )
 
 
 @risk.command()
@@ -70,10 +84,14 @@ def rearm(settings: Settings, scope: str, reason: str | None) -> None:
     """Open the execution throttle of SCOPE again, for all that it has latched until now."""
     from services import risk_controls
 
-    _change(
-        settings,
-        lambda known, now: [risk_controls.rearmed(known, scope, occurred_at=now, reason=reason)],
-    )
+    def change(known: Tables, now: int) -> list[RiskControl]:
+        if scope not in known.controls and (unknown := _unknown(settings, known, scope)):
+            if known.accounts or not scope.startswith("ACCOUNT:"):
+                raise UsageError(f"{unknown[0]}, so there is nothing to re-arm; `orderflow risk show` has the scopes")
+            _warn(f"{unknown[0]}; {scope} is re-armed all the same, look whether the name is right")
+        return [risk_controls.rearmed(known.controls, scope, occurred_at=now, reason=reason)]
+
+    _change(settings, change)
 
 
 @risk.command()
@@ -97,16 +115,19 @@ def limits(
     if (file is None) == (scope is None) or bool(values) != (scope is not None):
         raise UsageError("give a FILE of limits, or --scope with at least one --set")
     if file is not None:
-        text, source = file.read_text(), reference.SOURCE
+        text, source = reference.text_of(file), reference.SOURCE
         given = parse_controls(text, occurred_at=_now(), source=source, file=str(file))
-        _change(settings, lambda known, now: risk_controls.from_file(known, given, occurred_at=now))
+        _change(settings, lambda known, now: risk_controls.from_file(known.controls, given, occurred_at=now))
     else:
-        wanted = _as_yaml(values)
-        name = str(scope)
-        _change(
-            settings,
-            lambda known, now: [risk_controls.with_limits(known, name, wanted, occurred_at=now, reason=reason)],
-        )
+        wanted, name = _as_yaml(values), str(scope)
+
+        def change(known: Tables, now: int) -> list[RiskControl]:
+            changed = risk_controls.with_limits(known.controls, name, wanted, occurred_at=now, reason=reason)
+            for unknown in _unknown(settings, known, name) if name not in known.controls else ():
+                _warn(f"{unknown}; its limits are published all the same, look whether the name is right")
+            return [changed]
+
+        _change(settings, change)
 
 
 @risk.command()
@@ -126,40 +147,60 @@ def show(settings: Settings, account: str | None, everyone: bool, form: str) -> 
 
     if everyone:
         with View(settings, FLOW, STEP) as view:
-            _write([_of_totals(*each) for each in sorted(read_accounts(view))], form)
+            accounts = [_of_totals(*each) for each in sorted(read_accounts(view))]
+        if not accounts:
+            click.echo("risk has seen no request yet", err=True)
+        write_rows(accounts, form)
         return
     tables = risk_controls.tables_in_force(open_log(settings), open_codec(settings, reference.TOPICS))
+    if not tables.controls:
+        _warn(
+            "no limits are published, so every order is rejected: `orderflow reference publish` or `risk limits FILE`"
+        )
     if account is None:
-        _write([_of_control(control) for _, control in sorted(tables.controls.items())], form)
+        write_rows([_of_control(control) for _, control in sorted(tables.controls.items())], form)
         return
     with View(settings, FLOW, STEP) as view:
         found = read_account(view, account)
     if found is None:
         raise NotFoundError(f"risk has seen no request of account {account}")
-    _write([_of_used(each) for each in limits_used(found, tables)], form)
+    write_rows([_of_used(each) for each in limits_used(found, tables)], form)
 
 
-def _set_state(settings: Settings, scope: str, state: TradingState, reason: str | None) -> None:
-    from services import risk_controls
-
-    _change(
-        settings,
-        lambda known, now: [risk_controls.with_state(known, scope, state, occurred_at=now, reason=reason)],
-    )
-
-
-def _change(settings: Settings, change: Callable[[Mapping[str, RiskControl], int], Iterable[RiskControl]]) -> None:
+def _change(settings: Settings, change: Callable[[Tables, int], Iterable[RiskControl]]) -> None:
     """Reads what is in force, publishes what a change makes of it, and says under which version."""
     from flows.connect import open_codec, open_log
     from services import reference, risk_controls
 
     log, codec = open_log(settings), open_codec(settings, reference.TOPICS)
-    changed = list(change(risk_controls.tables_in_force(log, codec).controls, _now()))
+    changed = list(change(risk_controls.tables_in_force(log, codec), _now()))
     client_id = settings.application.client_id_of("orderflow", "risk")
     risk_controls.publish(log, codec, changed, client_id=client_id)
     for control in changed:
         state = control.trading_state or "ACTIVE"
         click.echo(f"{control.key}: version {control.limits_version}, {state}", err=True)
+
+
+def _unknown(settings: Settings, tables: Tables, scope: str) -> list[str]:
+    """What nobody knows of the names in a scope: neither reference data nor, of an account, the risk check's store."""
+    from services import risk_controls
+    from sinks.risk_view import FLOW, STEP, read_account
+    from sinks.views import View
+
+    unknown = risk_controls.unknown_names(tables, scope)
+    account = scope.partition("/")[0].removeprefix("ACCOUNT:")
+    if unknown and scope.startswith("ACCOUNT:"):
+        try:
+            with View(settings, FLOW, STEP) as view:
+                if read_account(view, account) is not None:
+                    return [each for each in unknown if not each.endswith(f"account {account}")]
+        except StoreError:
+            pass  # the risk check has not run here, and reference data alone can tell
+    return unknown
+
+
+def _warn(message: str) -> None:
+    click.echo(f"warning: {message}", err=True)
 
 
 def _as_yaml(values: Iterable[str]) -> str:
@@ -178,8 +219,6 @@ def _as_yaml(values: Iterable[str]) -> str:
 
 
 def _of_control(control: RiskControl) -> dict[str, Any]:
-    import msgspec
-
     said = {
         name: value
         for name, value in msgspec.to_builtins(control).items()
@@ -189,24 +228,35 @@ def _of_control(control: RiskControl) -> dict[str, Any]:
         "scope": control.key,
         "version": control.limits_version,
         "since": query_rows.time(control.occurred_at),
+        "limitsAt": None if control.given_at is None else query_rows.time(control.given_at),
         "tradingState": control.trading_state or "ACTIVE",
         "reason": control.reason,
-        "limits": _in_currency(said),
+        "limits": _in_words(said),
     }
 
 
 _FRAME = frozenset({"eventType", "version", "occurredAt", "key", "sequence", "source"})
-_SHOWN = frozenset({"limitsVersion", "tradingState", "reason"})
-_MONEY = ("Notional", "Exposure", "Credit", "Loss", "NetLong", "NetShort")
+_SHOWN = frozenset({"limitsVersion", "limitsAt", "tradingState", "reason"})
+_EPOCH_DAY = date(1970, 1, 1).toordinal()
 
 
-def _in_currency(values: Mapping[str, Any]) -> dict[str, Any]:
+def _in_words(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a control says as a limits file would: money in the currency, times and dates in ISO."""
+    from operators.model.risk.limits import MONEY, RiskControl
+
+    of_field = {field.encode_name: field.name for field in msgspec.structs.fields(RiskControl)}
     shown: dict[str, Any] = {}
     for name, value in values.items():
+        if value is None:
+            continue
         if isinstance(value, Mapping):
-            shown[name] = _in_currency({each: given for each, given in value.items() if given is not None})
-        elif name.endswith(_MONEY):
-            shown[name] = _number(value / 1_000_000)
+            shown[name] = _in_words(value)
+        elif isinstance(value, list | tuple):
+            shown[name] = [_in_words(each) if isinstance(each, Mapping) else each for each in value]
+        elif of_field.get(name) in MONEY:
+            shown[name] = query_rows.amount(value)
+        elif name in ("validFrom", "validUntil"):
+            shown[name] = date.fromordinal(value + _EPOCH_DAY).isoformat()
         else:
             shown[name] = query_rows.time(value) if name == "rearmedAt" else value
     return shown
@@ -243,21 +293,3 @@ def _number(value: float | None) -> float | int | None:
 
 def _now() -> int:
     return time.time_ns() // 1_000
-
-
-def _write(rows: list[dict[str, Any]], form: str) -> None:
-    if form == "json":
-        from operators.codec.json_form import dumps
-
-        for row in rows:
-            click.echo(dumps(row))
-    elif rows:
-        write_table([name.upper() for name in rows[0]], [[_text(value) for value in row.values()] for row in rows])
-
-
-def _text(value: Any) -> str:
-    if value is None or value == {}:
-        return "-"
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}={_text(part)}" for name, part in value.items())
-    return str(value)

@@ -50,7 +50,7 @@ def publish(
         LOCATES_TOPIC: (locates_file, parse_locates),
     }
     records = {
-        topic: parse(_text(file), occurred_at=occurred_at, source=SOURCE, file=str(file))
+        topic: parse(text_of(file), occurred_at=occurred_at, source=SOURCE, file=str(file))
         for topic, (file, parse) in files.items()
         if file is not None
     }
@@ -97,8 +97,11 @@ def read(log: Log, codec: Codec, topic: str, *, client_id: str = "reference") ->
     return found
 
 
-def _text(file: Path) -> str:
+def text_of(file: Path) -> str:
+    """What a file says; `UsageError` for one that cannot be read."""
     try:
-        return file.read_text()
+        return file.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file} is not UTF-8 text: save it as UTF-8") from error

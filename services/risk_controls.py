@@ -7,14 +7,14 @@ record holds, whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
 
 from broker.contract import Log
-from config.errors import UsageError
+from config.errors import ConfigurationError, Problem, UsageError
 from operators.codec.codec import Codec
 from operators.model.risk.limits import (
     CONTROL_EVENT,
@@ -24,7 +24,7 @@ from operators.model.risk.limits import (
     Tables,
     TradingState,
 )
-from operators.model.risk.limits_files import parse_controls, scope_problem
+from operators.model.risk.limits_files import parse_limits, problems_of, scope_problem
 from services import reference
 
 _NUMBER: Final = "#"
@@ -44,6 +44,39 @@ def tables_in_force(log: Log, codec: Codec) -> Tables:
     )
 
 
+def resumed(controls: Mapping[str, RiskControl], scope: str, *, occurred_at: int, reason: str | None) -> RiskControl:
+    """The control of a scope that is ACTIVE from now on. `UsageError` where there is none, so nothing to resume."""
+    if scope not in controls:
+        check_scope(scope)
+        stopped = [name for name, one in sorted(controls.items()) if one.trading_state not in (None, "ACTIVE")]
+        hint = f"stopped are: {', '.join(stopped)}" if stopped else "no scope is stopped"
+        raise UsageError(f"{scope} has no control, so there is nothing to resume; {hint}")
+    return with_state(controls, scope, TradingState.ACTIVE, occurred_at=occurred_at, reason=reason)
+
+
+def unknown_names(tables: Tables, scope: str) -> list[str]:
+    """What the names in a scope are not known by, for a person to read; sessions are known to nobody."""
+    check_scope(scope)
+    known: dict[str, tuple[Collection[str | None], str]] = {
+        "DESK": ({account.desk for account in tables.accounts.values()}, "no account is of desk"),
+        "ACCOUNT": (tables.accounts.keys(), f"{reference.ACCOUNTS_TOPIC} has no account"),
+        "SYMBOL": (tables.symbols.keys(), f"{reference.SYMBOLS_TOPIC} has no symbol"),
+    }
+    unknown = []
+    for part in scope.split("/"):
+        kind, _, name = part.partition(":")
+        names, message = known.get(kind, ((name,), ""))
+        if name not in names:
+            unknown.append(f"{message} {name}")
+    return unknown
+
+
+def check_scope(scope: str) -> None:
+    """`UsageError` for what is no scope."""
+    if problem := scope_problem(scope):
+        raise UsageError(f"{scope!r} is no scope: {problem}")
+
+
 def with_state(
     controls: Mapping[str, RiskControl], scope: str, state: TradingState, *, occurred_at: int, reason: str | None
 ) -> RiskControl:
@@ -61,16 +94,19 @@ def with_limits(
 ) -> RiskControl:
     """The control of a scope with the limits of a YAML mapping in place of those it names; the others stay.
 
-    `ConfigurationError` names every problem with them.
+    Those that stay are no younger for it: only who gives all limits of a scope vouches for all of them.
+    `ConfigurationError` names every problem, also of what does not go together with the limits that stay.
     """
-    document = f"version: {_VERSION!r}\nscopes:\n  {scope!r}: {text}"
-    [given] = parse_controls(document, occurred_at=occurred_at, source=reference.SOURCE)
-    named = {name: getattr(given, name) for name in _named(given)}
+    named = parse_limits(text, scope)
     known = controls.get(scope)
-    if given.warn is not None and known is not None and known.warn is not None:
-        warn = {name: value for name, value in msgspec.structs.asdict(given.warn).items() if value is not None}
+    if "warn" in named and known is not None and known.warn is not None:
+        warn = {name: value for name, value in msgspec.structs.asdict(named["warn"]).items() if value is not None}
         named["warn"] = replace(known.warn, **warn)
-    return _changed(controls, scope, occurred_at, **(named | {"reason": reason}))
+    changed = _changed(controls, scope, occurred_at, **(named | {"reason": reason}))
+    problems = [Problem(f"{scope}: {message}") for _, message in problems_of(changed)]
+    if problems:
+        raise ConfigurationError(problems)
+    return changed
 
 
 def from_file(
@@ -103,8 +139,7 @@ def publish(log: Log, codec: Codec, controls: Iterable[RiskControl], *, client_i
 
 
 def _changed(controls: Mapping[str, RiskControl], scope: str, occurred_at: int, **fields: Any) -> RiskControl:
-    if problem := scope_problem(scope):
-        raise UsageError(f"{scope!r} is no scope: {problem}")
+    check_scope(scope)
     known = controls.get(scope)
     if known is None:
         return RiskControl(
@@ -122,6 +157,7 @@ def _changed(controls: Mapping[str, RiskControl], scope: str, occurred_at: int, 
         sequence=known.sequence + 1,
         source=reference.SOURCE,
         limits_version=_next_version(known),
+        limits_at=known.given_at,
         **fields,
     )
 
@@ -129,9 +165,3 @@ def _changed(controls: Mapping[str, RiskControl], scope: str, occurred_at: int, 
 def _next_version(known: RiskControl) -> str:
     """As the one in force, with the number of the change behind it."""
     return f"{known.limits_version.partition(_NUMBER)[0]}{_NUMBER}{known.sequence + 1}"
-
-
-def _named(given: RiskControl) -> list[str]:
-    """The fields that a control says something about, apart from those that every record has."""
-    own = RiskControl.__struct_fields__[RiskControl.__struct_fields__.index("trading_state") :]
-    return [name for name in own if getattr(given, name) not in (None, ())]

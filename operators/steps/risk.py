@@ -5,6 +5,7 @@ A request that concerns other accounts comes with what the steps before found am
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from config.topology import OperatorSpec
@@ -32,11 +33,15 @@ class RiskCheck:
 
     def __init__(self) -> None:
         self._limits = LimitsInForce()
+        self._broadcast: Mapping[str, Mapping[str, Any]] | None = None
+        self._tables = Tables({}, {})
 
     def on_record(
         self, state: AccountRisk | None, key: str, role: str, record: Any, context: Context
     ) -> Result[AccountRisk]:
-        book, tables = Book(state, context.part), Tables.of(context.broadcast)
+        if context.broadcast is not self._broadcast:  # one and the same while the process runs, changed in place
+            self._broadcast, self._tables = context.broadcast, Tables.of(context.broadcast)
+        book, tables = Book(state, context.part), self._tables
         day = min(record.occurred_at, context.event_time_ms * 1_000 + 999) // DAY_MICROS
         shared = record if isinstance(record, SharedRequest) else None
         intent = record if shared is None else shared.intent

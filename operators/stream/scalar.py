@@ -22,6 +22,7 @@ from operators.stream.kernel import StepOutcome, StreamBatch
 from operators.stream.records import Changes, Columns, Origin, dead_letter
 from operators.stream.rows import records_of
 from operators.stream.scalar_call import (
+    CHARACTERS_ALWAYS_FIT,
     Call,
     Emitted,
     Row,
@@ -175,8 +176,9 @@ class ScalarKernel:
     def _check(self, key: str, result: Result[Any], call: Call) -> None:
         """Raises for a result that cannot be kept; what encoding would find is looked for only in a checked call."""
         for suffixes in (result.entries, result.parts):
-            for suffix in suffixes:
-                check_state_key(key, suffix)
+            if suffixes and len(key) + max(map(len, suffixes)) > CHARACTERS_ALWAYS_FIT:
+                for suffix in suffixes:
+                    check_state_key(key, suffix)
         if call.checked:
             state = header() + self._encode(result.state)
             self._check_size(key.encode(), state)
@@ -262,8 +264,12 @@ class ScalarKernel:
         """New values by key group and outputs by stream, as bytes and columns."""
         values = self._cache.encoded(call)
         for changed in values.values():
-            for raw, value in changed.items():
-                self._check_size(raw, value)
+            if (
+                max(map(len, changed)) + max(map(len, filter(None, changed.values())), default=0)
+                > self._record_bytes_max
+            ):
+                for raw, value in changed.items():
+                    self._check_size(raw, value)
         return values, {name: [self._batch(name, emitted)] for name, emitted in call.emitted.items()}
 
     def _outcome(

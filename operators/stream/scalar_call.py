@@ -17,6 +17,9 @@ from operators.stream.step import Output
 _UTF8_BYTES_MAX: Final = 4
 """So many bytes a character has at most."""
 
+CHARACTERS_ALWAYS_FIT: Final = STATE_KEY_BYTES_MAX // _UTF8_BYTES_MAX
+"""A state key of so many characters needs no closer look, whatever they are."""
+
 Place = tuple[int, str] | tuple[int, str, str]
 """Where a value lies: key group and key, and for a part its suffix."""
 
@@ -77,7 +80,7 @@ class Call:
 
 def check_state_key(key: str, suffix: str = "") -> None:
     """Raises `InvalidRecordError` for a key that the store cannot hold."""
-    if (len(key) + len(suffix)) * _UTF8_BYTES_MAX <= STATE_KEY_BYTES_MAX:
+    if len(key) + len(suffix) <= CHARACTERS_ALWAYS_FIT:
         return
     if (size := len(key.encode()) + len(suffix.encode())) > STATE_KEY_BYTES_MAX:
         raise InvalidRecordError(

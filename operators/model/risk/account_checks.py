@@ -23,53 +23,65 @@ Sources: RTS 6 (EU 2017/589) article 15(1) to (4); NYSE Rule 7.19 (gross credit)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from operators.model.events import Breach
 from operators.model.risk.limits import SEVERITIES
 from operators.model.risk.limits_in_force import Level
-from operators.model.risk.position import times_part, within
-from operators.model.risk.request import Request, over, over_money
+from operators.model.risk.request import Breaches, Request, exceeds, over, over_money
 from operators.model.risk.state import NEVER
+from operators.model.risk.times import times_part, within
 
 
-def _rate(request: Request) -> Iterator[Breach]:
-    intent = request.intent
-    for count in request.limits.rates:
-        part = times_part("messages", count.over, symbol=intent.symbol, session=intent.session)
-        recent = within(request.book.times(part), intent.occurred_at, count)
-        yield from over("MESSAGE_RATE", count.level, recent + 1, current=recent)
+def _rate(request: Request) -> Breaches:
+    intent, breaches = request.intent, list[Breach]()
+    for counted in request.limits.rates:
+        part = times_part("messages", counted.over, symbol=intent.symbol, session=intent.session)
+        times = request.book.times(part)
+        for count in counted.counts:
+            recent = within(times, intent.occurred_at, count)
+            breaches += over("MESSAGE_RATE", count.level, recent + 1, current=recent)
+    return breaches
 
 
-def _throttle(request: Request) -> Iterator[Breach]:
-    intent = request.intent
-    for count in request.limits.executions:
-        latched_at = request.account.latched_at if count.over == "account" else request.part.latched_at
-        since = request.limits.rearmed_at.get(count.over, NEVER)
-        part = times_part("executions", count.over, symbol=intent.symbol)
-        recent = within(request.book.times(part), intent.occurred_at, count, since)
-        if latched_at > since and count.level.hard is not None:
-            limit = count.level.hard
-            yield Breach(check="EXECUTION_THROTTLE", scope=limit.scope, limit=float(limit.value), current=float(recent))
-        else:
-            yield from over("EXECUTION_THROTTLE", Level(None, count.level.warn), recent, current=recent)
+def _throttle(request: Request) -> Breaches:
+    intent, breaches = request.intent, list[Breach]()
+    for counted in request.limits.executions:
+        latched_at = request.account.latched_at if counted.over == "account" else request.part.latched_at
+        since = request.limits.rearmed_at.get(counted.over, NEVER)
+        times = request.book.times(times_part("executions", counted.over, symbol=intent.symbol))
+        for count in counted.counts:
+            recent = within(times, intent.occurred_at, count, since)
+            hard, warn = count.level
+            if latched_at > since and hard is not None:
+                value = float(hard.value)
+                breaches.append(
+                    Breach(check="EXECUTION_THROTTLE", scope=hard.scope, limit=value, current=float(recent))
+                )
+            else:
+                breaches += over("EXECUTION_THROTTLE", Level(None, warn), recent, current=recent)
+    return breaches
 
 
-def _working(request: Request) -> Iterator[Breach]:
+def _working(request: Request) -> Breaches:
     if request.replaces or not request.own_reservation:
-        return
+        return ()
+    breaches = list[Breach]()
     for count in request.limits.working:
         working = request.account.working if count.over == "account" else request.part.working
-        yield from over("MAX_WORKING_ORDERS", count.level, working + 1, current=working)
+        breaches += over("MAX_WORKING_ORDERS", count.level, working + 1, current=working)
+    return breaches
 
 
-def _order_to_trade(request: Request) -> Iterator[Breach]:
+def _order_to_trade(request: Request) -> Breaches:
     account, level = request.account, request.limits.level("max_order_to_trade")
     requests, executions = account.requests + 1, max(1, account.executions)
+    if requests <= request.limits.order_to_trade_from:
+        return ()
     for limit, severity in zip(level, SEVERITIES, strict=True):
-        if limit and requests > limit.value * executions and requests > request.limits.order_to_trade_from:
-            yield Breach(
+        if limit and requests > limit.value * executions:
+            breach = Breach(
                 check="ORDER_TO_TRADE",
                 scope=limit.scope,
                 limit=float(limit.value),
@@ -77,59 +89,61 @@ def _order_to_trade(request: Request) -> Iterator[Breach]:
                 attempted=requests / executions,
                 severity=severity.value,
             )
-            return
+            return [breach]
+    return ()
 
 
-def _position(request: Request) -> Iterator[Breach]:
+def _position(request: Request) -> Breaches:
     part, sign = request.part, request.sign
-    if not request.own_reservation or sign == 0:
-        return
+    if not request.own_reservation or sign == 0 or request.added_quantity <= 0:
+        return ()
     current = part.quantity + part.buying if sign > 0 else part.selling - part.quantity
     check, field = ("MAX_LONG", "max_long") if sign > 0 else ("MAX_SHORT", "max_short")
-    attempted = current + request.added_quantity
-    if request.added_quantity > 0:
-        yield from over(check, request.limits.level(field), attempted, current=current)
+    return over(check, request.limits.level(field), current + request.added_quantity, current=current)
 
 
-def _exposure(request: Request) -> Iterator[Breach]:
+def _exposure(request: Request) -> Breaches:
     account = request.account
-    current = account.reserved + account.open_notional
-    if request.own_reservation and not request.only_reduces():
-        level = request.limits.level("max_exposure")
-        yield from over_money("MAX_EXPOSURE", level, current + request.added, current=current)
+    return _unless_it_reduces(request, "MAX_EXPOSURE", "max_exposure", account.reserved + account.open_notional)
 
 
-def _net(request: Request) -> Iterator[Breach]:
+def _net(request: Request) -> Breaches:
     account, sign = request.account, request.sign
-    if not request.own_reservation or sign == 0 or request.only_reduces():
-        return
+    if sign == 0:
+        return ()
     reserved = account.reserved_buys if sign > 0 else account.reserved_sells
-    current = sign * account.net_notional + reserved
     check, field = ("MAX_NET_LONG", "max_net_long") if sign > 0 else ("MAX_NET_SHORT", "max_net_short")
-    yield from over_money(check, request.limits.level(field), current + request.added, current=current)
+    return _unless_it_reduces(request, check, field, sign * account.net_notional + reserved)
 
 
-def _credit(request: Request) -> Iterator[Breach]:
+def _credit(request: Request) -> Breaches:
     account = request.account
-    if request.own_reservation and request.sign > 0 and not request.only_reduces():
-        current = account.reserved_buys - account.cash
-        level = request.limits.level("max_credit")
-        yield from over_money("MAX_CREDIT", level, current + request.added, current=current)
+    if request.sign <= 0:
+        return ()
+    return _unless_it_reduces(request, "MAX_CREDIT", "max_credit", account.reserved_buys - account.cash)
 
 
-def _daily(request: Request) -> Iterator[Breach]:
+def _daily_notional(request: Request) -> Breaches:
     account = request.account
-    if request.only_reduces():
-        return
-    if request.own_reservation:
-        current = account.traded + account.reserved
-        level = request.limits.level("max_daily_notional")
-        yield from over_money("MAX_DAILY_NOTIONAL", level, current + request.added, current=current)
-    lost = -account.day_result
-    yield from over_money("MAX_DAILY_LOSS", request.limits.level("max_daily_loss"), lost, current=lost)
+    return _unless_it_reduces(request, "MAX_DAILY_NOTIONAL", "max_daily_notional", account.traded + account.reserved)
 
 
-ACCOUNT_CHECKS: Final[tuple[Callable[[Request], Iterator[Breach]], ...]] = (
+def _daily_loss(request: Request) -> Breaches:
+    lost, level = -request.account.day_result, request.limits.level("max_daily_loss")
+    if not exceeds(level, lost) or request.only_reduces():
+        return ()
+    return over_money("MAX_DAILY_LOSS", level, lost, current=lost)
+
+
+def _unless_it_reduces(request: Request, check: str, field: str, current: int) -> Breaches:
+    """The breach of a limit by an amount of the account with what the request adds to it, unless it only reduces."""
+    level, attempted = request.limits.level(field), current + request.added
+    if not exceeds(level, attempted) or not request.own_reservation or request.only_reduces():
+        return ()
+    return over_money(check, level, attempted, current=current)
+
+
+ACCOUNT_CHECKS: Final[tuple[Callable[[Request], Breaches], ...]] = (
     _rate,
     _throttle,
     _working,
@@ -138,6 +152,7 @@ ACCOUNT_CHECKS: Final[tuple[Callable[[Request], Iterator[Breach]], ...]] = (
     _exposure,
     _net,
     _credit,
-    _daily,
+    _daily_notional,
+    _daily_loss,
 )
 """In the order in which breaches are reported."""

@@ -3,6 +3,7 @@
 | check | applies to | breached when |
 |---|---|---|
 | LIMITS_MISSING | new, replace | no scope gives a required limit, named after the scope that requires it |
+| LIMITS_STALE | new, replace | the limits of an applying scope, which is named, are older than allowed |
 | UNKNOWN_SYMBOL | new, replace | there is no reference record of the symbol |
 | INVALID_SIDE, INVALID_ORDER_TYPE | new, replace | a word we do not know |
 | INVALID_QUANTITY, LOT_SIZE | new, replace | not above zero; not a multiple of the lot |
@@ -36,8 +37,10 @@ PossResend(97).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
+
+from msgspec.structs import replace
 
 from operators.model.events import Breach
 from operators.model.positions.positions import side_sign
@@ -49,7 +52,9 @@ from operators.model.risk.request import (
     NEEDS_STOP,
     ORDER_TYPES,
     SIDES,
+    Breaches,
     Request,
+    exceeds,
     over,
     over_money,
     shown,
@@ -59,168 +64,218 @@ from operators.model.risk.short_sale import short_sale
 _BPS: Final = 10_000
 _MILLI: Final = 1_000
 
-Check = Callable[[Request], Iterator[Breach]]
+Check = Callable[[Request], Breaches]
 
 
 def breaches_of(request: Request) -> list[Breach]:
     """Every breach of every check."""
-    return [breach for check in CHECKS for breach in check(request)]
+    breaches: list[Breach] = []
+    for check in CHECKS:
+        breaches += check(request)
+    return breaches
 
 
-def possible_resend(request: Request) -> list[Breach]:
+def possible_resend(request: Request) -> Breaches:
     """The breach of a request that the client may have sent before, and did."""
     intent = request.intent
     if intent.poss_resend and request.book.knows_id(intent.cl_ord_id):
         return [Breach(check="POSSIBLE_RESEND", scope=request.account_scope)]
-    return []
+    return ()
 
 
-def _limits_missing(request: Request) -> Iterator[Breach]:
-    for check, scope in request.limits.missing(account_known=request.reference is not None):
-        yield Breach(check="LIMITS_MISSING", scope=f"{scope}/{check}")
+def _limits_missing(request: Request) -> Breaches:
+    missing = request.limits.missing(account_known=request.reference is not None)
+    return [Breach(check="LIMITS_MISSING", scope=f"{scope}/{check}") for check, scope in missing]
 
 
-def _words(request: Request) -> Iterator[Breach]:
-    intent, scope = request.intent, request.symbol_scope
-    if request.symbol is None:
-        yield Breach(check="UNKNOWN_SYMBOL", scope=scope)
-    if intent.side not in SIDES:
-        yield Breach(check="INVALID_SIDE", scope=scope)
-    if intent.order_type not in ORDER_TYPES:
-        yield Breach(check="INVALID_ORDER_TYPE", scope=scope)
+def _limits_stale(request: Request) -> Breaches:
+    if not request.limits.given_at:
+        return ()
+    level, now = request.limits.level("limits_age_max_ms"), request.intent.occurred_at
+    return [
+        replace(breach, scope=scope)
+        for given_at, scope in request.limits.given_at
+        for breach in over_age("LIMITS_STALE", level, now - given_at)
+    ]
 
 
-def _quantity(request: Request) -> Iterator[Breach]:
-    quantity, symbol, scope = request.intent.quantity, request.symbol, request.symbol_scope
-    if quantity <= 0:
-        yield Breach(check="INVALID_QUANTITY", scope=scope, limit=1.0, attempted=float(quantity))
+def _words(request: Request) -> Breaches:
+    intent = request.intent
+    known = request.symbol is not None, intent.side in SIDES, intent.order_type in ORDER_TYPES
+    if all(known):
+        return ()
+    scope = request.symbol_scope
+    checks = ("UNKNOWN_SYMBOL", "INVALID_SIDE", "INVALID_ORDER_TYPE")
+    return [Breach(check=check, scope=scope) for check, is_known in zip(checks, known, strict=True) if not is_known]
+
+
+def _quantity(request: Request) -> Breaches:
+    quantity, symbol = request.intent.quantity, request.symbol
+    breaches = list(over("MAX_ORDER_QUANTITY", request.limits.level("max_order_quantity"), quantity))
     if symbol and (symbol.lot <= 0 or quantity % symbol.lot):
-        yield Breach(check="LOT_SIZE", scope=scope, limit=float(symbol.lot), attempted=float(quantity))
-    yield from over("MAX_ORDER_QUANTITY", request.limits.level("max_order_quantity"), quantity)
+        lot = Breach(check="LOT_SIZE", scope=request.symbol_scope, limit=float(symbol.lot), attempted=float(quantity))
+        breaches.insert(0, lot)
+    if quantity <= 0:
+        breaches.insert(
+            0, Breach(check="INVALID_QUANTITY", scope=request.symbol_scope, limit=1.0, attempted=float(quantity))
+        )
+    return breaches
 
 
-def _prices(request: Request) -> Iterator[Breach]:
-    intent, symbol, scope = request.intent, request.symbol, request.symbol_scope
+def _prices(request: Request) -> Breaches:
+    intent, symbol = request.intent, request.symbol
+    breaches = []
     for needed_by, price in ((NEEDS_LIMIT, intent.limit_price), (NEEDS_STOP, intent.stop_price)):
         if intent.order_type not in needed_by:
             continue
         if price is None or price <= 0:
-            yield Breach(check="INVALID_PRICE", scope=scope, attempted=None if price is None else shown(price))
+            attempted = None if price is None else shown(price)
+            breaches.append(Breach(check="INVALID_PRICE", scope=request.symbol_scope, attempted=attempted))
         elif symbol and (symbol.tick <= 0 or price % symbol.tick):
-            yield Breach(check="TICK_SIZE", scope=scope, limit=shown(symbol.tick), attempted=shown(price))
+            tick = shown(symbol.tick)
+            breaches.append(Breach(check="TICK_SIZE", scope=request.symbol_scope, limit=tick, attempted=shown(price)))
+    return breaches
 
 
-def _trading_state(request: Request) -> Iterator[Breach]:
-    for state, scope in request.limits.states:
+def _trading_state(request: Request) -> Breaches:
+    if not request.limits.stopped:
+        return ()
+    breaches = []
+    for state, scope in request.limits.stopped:
         if state is TradingState.HALTED:
-            yield Breach(check="TRADING_HALTED", scope=scope)
-        elif state is TradingState.REDUCING and not request.only_reduces():
-            yield Breach(check="TRADING_REDUCING", scope=scope)
+            breaches.append(Breach(check="TRADING_HALTED", scope=scope))
+        elif not request.only_reduces():
+            breaches.append(Breach(check="TRADING_REDUCING", scope=scope))
+    return breaches
 
 
-def _restricted(request: Request) -> Iterator[Breach]:
+def _restricted(request: Request) -> Breaches:
+    if not request.limits.restrictions:
+        return ()
     side = "BUY" if request.sign > 0 else "SELL"
-    for restriction, scope in request.limits.restrictions:
-        days = is_valid_on(request.day, restriction.valid_from, restriction.valid_until)
-        # A side nobody knows restricts both: whoever wrote it wanted something stopped.
-        if days and (restriction.side == side or restriction.side not in ("BUY", "SELL")):
-            yield Breach(check="RESTRICTED", scope=scope)
+    # A side nobody knows restricts both: whoever wrote it wanted something stopped.
+    return [
+        Breach(check="RESTRICTED", scope=scope)
+        for restriction, scope in request.limits.restrictions
+        if is_valid_on(request.day, restriction.valid_from, restriction.valid_until)
+        and (restriction.side == side or restriction.side not in ("BUY", "SELL"))
+    ]
 
 
-def _notional(request: Request) -> Iterator[Breach]:
-    if request.price is not None:
-        notional = request.intent.quantity * request.price
-        yield from over_money("MAX_ORDER_NOTIONAL", request.limits.level("max_order_notional"), notional)
+def _notional(request: Request) -> Breaches:
+    if request.price is None:
+        return ()
+    notional = request.intent.quantity * request.price
+    return over_money("MAX_ORDER_NOTIONAL", request.limits.level("max_order_notional"), notional)
 
 
-def _reference(request: Request) -> Iterator[Breach]:
+def _reference(request: Request) -> Breaches:
     intent, symbol = request.intent, request.symbol
     if symbol is None or intent.order_type == "STOP_LIMIT":
-        return
+        return ()
     if symbol.reference_price is None or symbol.reference_price <= 0:
-        yield Breach(check="REFERENCE_MISSING", scope=request.symbol_scope)
-        return
-    level = request.limits.level("reference_age_max_ms")
-    in_micros = Level(*(limit and Limit(limit.value * _MILLI, limit.scope) for limit in level))
-    yield from over("REFERENCE_STALE", in_micros, intent.occurred_at - symbol.price_at, unit=_MILLI)
+        return [Breach(check="REFERENCE_MISSING", scope=request.symbol_scope)]
+    age = intent.occurred_at - symbol.price_at
+    return over_age("REFERENCE_STALE", request.limits.level("reference_age_max_ms"), age)
 
 
-def _collar(request: Request) -> Iterator[Breach]:
+def over_age(check: str, level: Level, age_micros: int) -> Breaches:
+    """The breach of a level in milliseconds by an age in microseconds, shown in milliseconds."""
+    if not exceeds(level, -(-age_micros // _MILLI)):
+        return ()
+    in_micros = Level(*[limit and Limit(limit.value * _MILLI, limit.scope) for limit in level])
+    return over(check, in_micros, age_micros, unit=_MILLI)
+
+
+def _collar(request: Request) -> Breaches:
     intent = request.intent
     reference = intent.stop_price if intent.order_type == "STOP_LIMIT" else None
     if intent.order_type == "LIMIT" and request.symbol:
         reference = request.symbol.reference_price
     if reference is None or intent.limit_price is None or intent.side not in SIDES:
-        return
-    sign = side_sign(intent.side)
+        return ()
+    sign, breaches = side_sign(intent.side), []
     for check, field, direction in (
         ("PRICE_COLLAR", "collar_bps", sign),
         ("PRICE_COLLAR_AWAY", "collar_away_bps", -sign),
     ):
+        distance = direction * (intent.limit_price - reference) * _BPS
+        if distance <= 0:
+            continue
         for limit, severity in zip(request.limits.level(field), SEVERITIES, strict=True):
-            distance = direction * (intent.limit_price - reference) * _BPS
             if limit is not None and distance > limit.value * reference:
                 bound = reference * (_BPS + direction * limit.value) // _BPS
-                yield Breach(
-                    check=check,
-                    scope=limit.scope,
-                    limit=shown(bound),
-                    current=shown(reference),
-                    attempted=shown(intent.limit_price),
-                    severity=severity.value,
+                breaches.append(
+                    Breach(
+                        check=check,
+                        scope=limit.scope,
+                        limit=shown(bound),
+                        current=shown(reference),
+                        attempted=shown(intent.limit_price),
+                        severity=severity.value,
+                    )
                 )
                 break
+    return breaches
 
 
-def _identity(request: Request) -> Iterator[Breach]:
-    intent, order, scope = request.intent, request.order, request.account_scope
-    if request.book.knows_id(intent.cl_ord_id):
-        yield Breach(check="DUPLICATE_CL_ORD_ID", scope=scope)
+def _identity(request: Request) -> Breaches:
+    intent, order = request.intent, request.order
+    known = request.book.knows_id(intent.cl_ord_id)
+    if not known and order is None and not request.replaces:
+        return ()
+    breaches, scope = [], request.account_scope
+    if known:
+        breaches.append(Breach(check="DUPLICATE_CL_ORD_ID", scope=scope))
     if not request.replaces:
         if order is not None and order.approved:
-            yield Breach(check="DUPLICATE_ORDER", scope=scope)
+            breaches.append(Breach(check="DUPLICATE_ORDER", scope=scope))
     elif order is None or order.closed:
-        yield Breach(check="UNKNOWN_ORDER", scope=scope)
+        breaches.append(Breach(check="UNKNOWN_ORDER", scope=scope))
     elif (order.symbol, order.side) != (intent.symbol, intent.side) or (
         intent.locate_id is not None and order.locate is not None and intent.locate_id != order.locate
     ):
-        yield Breach(check="CHANGED_TERMS", scope=scope)
+        breaches.append(Breach(check="CHANGED_TERMS", scope=scope))
+    return breaches
 
 
-def _look_alike(request: Request) -> Iterator[Breach]:
+def _look_alike(request: Request) -> Breaches:
     intent = request.intent
+    if request.replaces or not request.part.recent:
+        return ()
     ages = [
         max(0, intent.occurred_at - recent.at)
         for recent in request.part.recent
         if (recent.side, recent.quantity, recent.price) == (intent.side, intent.quantity, intent.limit_price)
     ]
-    if request.replaces or not ages:
-        return
     for limit, severity in zip(request.limits.level("duplicate_window_ms"), SEVERITIES, strict=True):
-        if limit is not None and min(ages) < limit.value * _MILLI:
-            yield Breach(
+        if ages and limit is not None and min(ages) < limit.value * _MILLI:
+            breach = Breach(
                 check="LOOK_ALIKE_ORDER",
                 scope=limit.scope,
                 limit=float(limit.value),
                 attempted=shown(min(ages), _MILLI),
                 severity=severity.value,
             )
-            return
+            return [breach]
+    return ()
 
 
-def _parent(request: Request) -> Iterator[Breach]:
-    parent, intent, scope = request.parent, request.intent, request.account_scope
+def _parent(request: Request) -> Breaches:
+    parent, intent = request.parent, request.intent
     if parent is None:
-        return
-    if (parent.symbol, parent.side) != (intent.symbol, intent.side):
-        yield Breach(check="PARENT_TERMS", scope=scope)
+        return ()
+    scope = request.account_scope
+    differs = (parent.symbol, parent.side) != (intent.symbol, intent.side)
+    terms = [Breach(check="PARENT_TERMS", scope=scope)] if differs else []
     attempted = parent.children + request.added_quantity
     level = Level(Limit(parent.open_quantity, scope))
-    yield from over("PARENT_QUANTITY", level, attempted, current=parent.children)
+    return [*terms, *over("PARENT_QUANTITY", level, attempted, current=parent.children)]
 
 
 CHECKS: Final[tuple[Check, ...]] = (
     _limits_missing,
+    _limits_stale,
     _words,
     _quantity,
     _prices,

@@ -27,14 +27,15 @@ from config.errors import InvalidRecordError
 from operators.model.events import Breach, EventType, OrderIntent, RiskAction, RiskOutcome, order_key
 from operators.model.risk.book import Book
 from operators.model.risk.checks import breaches_of, possible_resend
-from operators.model.risk.exposure import with_order
+from operators.model.risk.exposure import NO_EFFECT, Effect, effect_of, settle
 from operators.model.risk.limits import Severity, Tables
 from operators.model.risk.limits_in_force import LimitsInForce
-from operators.model.risk.position import DAY_MICROS, remembered, times_part, with_mark
+from operators.model.risk.position import DAY_MICROS, mark_to
 from operators.model.risk.request import Request, in_force
 from operators.model.risk.self_trade import SELF_TRADE, SelfTradeDecision, self_trade
 from operators.model.risk.shared import SharedRequest, rejects
 from operators.model.risk.state import OrderRisk, Recent, Terms
+from operators.model.risk.times import remembered, times_part
 from operators.model.risk.total_rates import RATES
 
 RECENT_KEPT: Final = 64
@@ -63,18 +64,15 @@ def on_intent(
     if intent.event_type not in _REQUESTS or intent.key != order_key(intent.account_id, intent.order_id):
         raise InvalidRecordError(f"{intent.event_type} of {intent.account_id}, {intent.order_id} under {intent.key!r}")
     if intent.event_type == EventType.CANCEL_REQUESTED:
-        order = book.order(intent.order_id) or _no_order(intent)
         book.add_id(intent.cl_ord_id)
-        return _answer(book, intent, order, in_force(intent, tables, limits).version, source)
+        return _answer(book, intent, in_force(intent, tables, limits).version, source)
     today = intent.occurred_at // DAY_MICROS if day is None else day
-    book.account = book.account.on_day(today)
-    known = tables.symbols.get(intent.symbol)
-    with_mark(book, intent.symbol, known.reference_price if known else None)
+    book.account.begin_day(today)
+    mark_to(book.account, book.symbol(intent.symbol), tables.symbols.get(intent.symbol))
     request = Request.of(intent, book, tables, limits, today)
     breaches = possible_resend(request)
     if breaches:
-        order = request.order or _no_order(intent)
-        return _answer(book, intent, order, request.limits.version, source, breaches)
+        return _answer(book, intent, request.limits.version, source, breaches)
     return _decide(request, source, shared)
 
 
@@ -85,16 +83,16 @@ def _decide(request: Request, source: str, shared: SharedRequest | None) -> Risk
         breaches += [breach for breach in shared.breaches if breach.check != SELF_TRADE]
     prevented = _prevented(request, shared, rejected=rejects(breaches))
     breaches += prevented.breaches
-    order = request.order or _no_order(intent)
+    before = NO_EFFECT if request.order is None else effect_of(request.order)
     if not rejects(breaches):
         quantity = intent.quantity if prevented.approved_quantity is None else prevented.approved_quantity
-        order = _approved(request, quantity)
+        _approve(request, quantity)
         if not request.replaces:
             _remember_look(request)
     _count_request(request, breaches)
     book.add_id(intent.cl_ord_id)
     return _answer(
-        book, intent, order, request.limits.version, source, breaches, prevented.actions, prevented.approved_quantity
+        book, intent, request.limits.version, source, breaches, prevented.actions, prevented.approved_quantity, before
     )
 
 
@@ -111,24 +109,25 @@ def _no_order(intent: OrderIntent) -> OrderRisk:
     return OrderRisk(symbol=intent.symbol, side=intent.side, terms=Terms(0, 0), closed=True)
 
 
-def _approved(request: Request, quantity: int) -> OrderRisk:
-    """The order with the approved terms: in force for a new one, pending for a replace."""
-    intent, terms = request.intent, replace(request.terms, quantity=quantity)
+def _approve(request: Request, quantity: int) -> None:
+    """Keeps the order with the approved terms: in force for a new one, pending for a replace."""
+    intent, terms, order = request.intent, replace(request.terms, quantity=quantity), request.order
     assert terms.price > 0, "a request that cannot be valued has a breach"
     if request.replaces:
-        assert request.order is not None, "a replace of an unknown order has a breach"
-        return replace(request.order, pending=(*request.order.pending, terms))
-    before = request.order
-    return OrderRisk(
+        assert order is not None, "a replace of an unknown order has a breach"
+        order.pending = (*order.pending, terms)
+        return
+    approved = OrderRisk(
         symbol=intent.symbol,
         side=intent.side,
         terms=terms,
         leaves=quantity,
-        outcomes=before.outcomes if before else 0,
+        outcomes=order.outcomes if order else 0,
         rests=intent.order_type == "LIMIT",
         parent=intent.parent_id if request.parent is not None else None,
         locate=intent.locate_id,
     )
+    request.book.put_order(intent.order_id, approved)
 
 
 def _count_request(request: Request, breaches: Sequence[Breach]) -> None:
@@ -137,42 +136,45 @@ def _count_request(request: Request, breaches: Sequence[Breach]) -> None:
     One over the rate does not count with those to come, or a client that goes on asking would never be served again.
     """
     book, intent = request.book, request.intent
-    book.account = replace(book.account, requests=book.account.requests + (request.day == book.account.day))
+    if request.day == book.account.day:
+        book.account.requests += 1
     if any(breach.check in RATES and breach.severity == Severity.HARD for breach in breaches):
         return
-    for over in dict.fromkeys(count.over for count in request.limits.rates):
-        part = times_part("messages", over, symbol=intent.symbol, session=intent.session)
-        counts = [count for count in request.limits.rates if count.over == over]
-        book.put_times(part, remembered(book.times(part), intent.occurred_at, counts))
+    for counted in request.limits.rates:
+        part = times_part("messages", counted.over, symbol=intent.symbol, session=intent.session)
+        book.put_times(part, remembered(book.times(part), intent.occurred_at, counted))
 
 
 def _remember_look(request: Request) -> None:
     """Remembers an approved new order, as long as some look-alike window asks for it."""
-    level, intent = request.limits.level("duplicate_window_ms"), request.intent
-    windows = [limit.value * 1_000 for limit in level if limit is not None]
-    part = request.book.symbol(intent.symbol)
-    if not windows and not part.recent:
+    window, intent, part = request.limits.look_alike_micros, request.intent, request.part
+    if not window and not part.recent:
         return
-    oldest = intent.occurred_at - max(windows, default=0)
-    recent = [known for known in part.recent if known.at > oldest]
-    if windows:
+    recent = [known for known in part.recent if known.at > intent.occurred_at - window]
+    if window:
         recent.append(Recent(intent.occurred_at, intent.side, intent.quantity, intent.limit_price))
-    request.book.put_symbol(intent.symbol, replace(part, recent=tuple(recent[-RECENT_KEPT:])))
+    part.recent = tuple(recent[-RECENT_KEPT:])
 
 
 def _answer(
     book: Book,
     intent: OrderIntent,
-    order: OrderRisk,
     version: str,
     source: str,
     breaches: Sequence[Breach] = (),
     actions: Sequence[RiskAction] = (),
     approved_quantity: int | None = None,
+    before: Effect | None = None,
 ) -> RiskOutcome:
-    """Keeps the order, with one outcome more, and says what was decided."""
-    order = replace(order, outcomes=order.outcomes + 1)
-    with_order(book, intent.order_id, order)
+    """Says what was decided, as one outcome more of the order; `before` is what it added before that, if not as now."""
+    order = book.order(intent.order_id)
+    if order is None:
+        order = _no_order(intent)
+        book.put_order(intent.order_id, order)
+        before = NO_EFFECT
+    order.outcomes += 1
+    if before is not None:
+        settle(book, intent.order_id, order, before)
     return RiskOutcome(
         event_type=EventType.RISK_REJECTED if rejects(breaches) else EventType.RISK_APPROVED,
         occurred_at=intent.occurred_at,

@@ -72,6 +72,13 @@ class Restriction(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     reason: str | None = None
 
 
+MONEY: Final = frozenset({
+    "max_order_notional", "max_exposure", "max_net_exposure", "max_net_long", "max_net_short", "max_credit",
+    "max_daily_notional", "max_daily_loss",
+})  # fmt: skip
+"""The limits that are amounts of money."""
+
+
 class Levels(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The limits that are numbers. Money in millionths; ages and windows in milliseconds; None says nothing."""
 
@@ -96,15 +103,19 @@ class Levels(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     max_order_to_trade: int | None = None
     max_executions: int | None = None
     duplicate_window_ms: int | None = None
+    limits_age_max_ms: int | None = None
 
 
 class RiskControl(Event, frozen=True, kw_only=True, rename="camel"):
     """Limits and trading state of one scope, which is the key: topic risk.controls.
 
     The limits are those of `Levels`, there as `warn` for the level from which a request is only warned of.
+    `limits_at` is when they were last given as a whole, in microseconds; None is with this record.
     """
 
+    version: int = 3
     limits_version: str
+    limits_at: int | None = None
     trading_state: str | None = None
     max_order_quantity: int | None = None
     max_order_notional: int | None = None
@@ -139,6 +150,22 @@ class RiskControl(Event, frozen=True, kw_only=True, rename="camel"):
     restrictions: tuple[Restriction, ...] = ()
     warn: Levels | None = None
     reason: str | None = None
+    limits_age_max_ms: int | None = None
+
+    @property
+    def given_at(self) -> int | None:
+        """When its limits were last given as a whole, in microseconds; None if it gives none, but a state at most."""
+        if all(getattr(self, name) in (None, ()) for name in LIMIT_FIELDS):
+            return None
+        return self.occurred_at if self.limits_at is None else self.limits_at
+
+
+LIMIT_FIELDS: Final = tuple(
+    name
+    for name in RiskControl.__struct_fields__
+    if name not in (*Event.__struct_fields__, "limits_version", "limits_at", "trading_state", "rearmed_at", "reason")
+)
+"""What of a control limits trading for longer than a person's word: all but what every record has, state and latch."""
 
 
 class SymbolReference(Event, frozen=True, kw_only=True, rename="camel"):

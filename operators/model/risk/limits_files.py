@@ -6,20 +6,29 @@ of `limits.RiskControl`; the others are lists of records.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from datetime import date
-from typing import Any, Final, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
-import msgspec
-import yaml
-
-from config.errors import ConfigurationError, InvalidRecordError, Problem
-from operators.model.money import fitting, to_micros
+from config.yaml_positions import MappingNode, Node, Place, SequenceNode
+from operators.model.events import Event
+from operators.model.risk.file_fields import (
+    Field,
+    File,
+    amount,
+    day,
+    fields_of,
+    flag,
+    text,
+    texts,
+    whole,
+    word_of,
+)
 from operators.model.risk.limits import (
     ACCOUNT_EVENT,
     CONTROL_EVENT,
     FIRM,
     LOCATE_EVENT,
+    MONEY,
     SYMBOL_EVENT,
     AccountReference,
     Levels,
@@ -33,175 +42,88 @@ from operators.model.risk.limits import (
 )
 from operators.model.risk.limits_in_force import ACCOUNT_FIELDS, KNOWN_CHECKS
 
-_T = TypeVar("_T")
-Number = int | float | str
-
 TIMES_MAX: Final = 4_096
 """The largest count of messages or executions per window: their times are part of the state."""
 
-_MONEY: Final = (
-    "max_order_notional", "max_exposure", "max_net_exposure", "max_net_long", "max_net_short", "max_credit",
-    "max_daily_notional", "max_daily_loss",
-)  # fmt: skip
 _WINDOWS: Final = (
     ("max_messages", "message_window_ms"),
     ("max_total_messages", "total_message_window_ms"),
     ("max_executions", "execution_window_ms"),
 )
-_EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
-
-
-class _Levels(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    max_order_quantity: int | None = None
-    max_order_notional: Number | None = None
-    collar_bps: int | None = None
-    collar_away_bps: int | None = None
-    reference_age_max_ms: int | None = None
-    max_messages: int | None = None
-    max_total_messages: int | None = None
-    max_exposure: Number | None = None
-    max_position: int | None = None
-    max_long: int | None = None
-    max_short: int | None = None
-    max_net_exposure: Number | None = None
-    max_net_long: Number | None = None
-    max_net_short: Number | None = None
-    max_credit: Number | None = None
-    max_daily_notional: Number | None = None
-    max_daily_loss: Number | None = None
-    max_working_orders: int | None = None
-    max_order_to_trade: int | None = None
-    max_executions: int | None = None
-    duplicate_window_ms: int | None = None
-
-
-class _Restriction(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    side: str | None = None
-    valid_from: date | None = None
-    valid_until: date | None = None
-    reason: str | None = None
-
-
-class _Scope(_Levels, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    trading_state: TradingState | None = None
-    message_window_ms: int | None = None
-    total_message_window_ms: int | None = None
-    order_to_trade_from: int | None = None
-    execution_window_ms: int | None = None
-    self_trade: SelfTrade | None = None
-    short_sale_marking: Severity | None = None
-    locate: Severity | None = None
-    required_checks: list[str] = []
-    restrictions: list[_Restriction] = []
-    warn: _Levels | None = None
-    reason: str | None = None
-
-
-class _LimitsFile(msgspec.Struct, forbid_unknown_fields=True):
-    version: str
-    scopes: dict[str, _Scope]
-
-
-class _Instrument(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    symbol: str
-    tick: Number
-    lot: int
-    reference: Number | None = None
-    bid: Number | None = None
-    easy_to_borrow: bool | None = None
-
-
-class _Account(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    account: str
-    owner: str | None = None
-    stp_group: str | None = None
-    desk: str | None = None
-
-
-class _LocateRow(msgspec.Struct, kw_only=True, rename="camel", forbid_unknown_fields=True):
-    locate: str
-    account: str
-    symbol: str
-    quantity: int
-    valid_from: date | None = None
-    valid_until: date | None = None
+_LONGER_IS_STRICTER: Final = frozenset({"duplicate_window_ms"})
 
 
 def parse_controls(text: str, *, occurred_at: int, source: str, file: str | None = None) -> list[RiskControl]:
     """The controls in a limits file; `ConfigurationError` lists every problem in it."""
-    document = _read(text, _LimitsFile, file)
-    problems: list[Problem] = []
+    reading = File(file)
+    document = reading.mapping(reading.read(text), "a limits file")
+    given = {} if document is None else reading.values(document, _LIMITS_FILE, "a limits file")
+    scopes = reading.mapping(given["scopes"], "scopes") if "scopes" in given else None
     controls = []
-    for number, (scope, given) in enumerate(document.scopes.items(), 1):
-        problems += [Problem(f"{scope}: {message}", file) for message in _scope_problems(scope, given)]
-        values = _in_micros(msgspec.structs.asdict(given), scope, problems, file)
-        if given.warn is not None:
-            values["warn"] = Levels(**_in_micros(msgspec.structs.asdict(given.warn), f"{scope}: warn", problems, file))
-        values["required_checks"] = tuple(given.required_checks)
-        values["restrictions"] = tuple(
-            Restriction(
-                side=one.side,
-                valid_from=_day(one.valid_from),
-                valid_until=_day(one.valid_until),
-                reason=one.reason,
-            )
-            for one in given.restrictions
-        )
-        controls.append(
-            RiskControl(
-                event_type=CONTROL_EVENT, occurred_at=occurred_at, key=scope, sequence=number, source=source,
-                limits_version=document.version, **values,
-            )
+    for number, (scope, node) in enumerate(({} if scopes is None else scopes.entries).items(), 1):
+        values = _limits_in(node, scope, reading)
+        control = RiskControl(
+            event_type=CONTROL_EVENT, occurred_at=occurred_at, key=scope, sequence=number, source=source,
+            limits_version=given.get("version", ""), **values,
         )  # fmt: skip
-    _raise(problems)
+        for field, message in problems_of(control):
+            reading.wrong(_place_of(field, node), f"{scope}: {message}")
+        controls.append(control)
+    reading.done()
     return controls
+
+
+def parse_limits(text: str, scope: str) -> dict[str, Any]:
+    """The limits of one scope in a YAML mapping, by their names in the record.
+
+    `ConfigurationError` for what is no limit or has no value of its kind; whether the values go together with those
+    that stay is for `problems_of`.
+    """
+    reading = File(None)
+    values = _limits_in(reading.read(text), scope, reading)
+    reading.done()
+    return values
 
 
 def parse_symbols(text: str, *, occurred_at: int, source: str, file: str | None = None) -> list[SymbolReference]:
     """The instruments in a symbols file, their prices true at `occurred_at`; errors as `parse_controls`."""
-    problems: list[Problem] = []
+    reading = File(file)
     symbols = []
-    for number, given in enumerate(_read(text, list[_Instrument], file), 1):
-        tick = _amount(given.tick, f"{given.symbol}: tick", problems, file) or 0
-        price = _amount(given.reference, f"{given.symbol}: reference", problems, file)
-        bid = _amount(given.bid, f"{given.symbol}: bid", problems, file)
-        if min(tick, given.lot, *(each for each in (price, bid) if each is not None)) <= 0:
-            problems.append(Problem(f"{given.symbol}: tick, lot, reference and bid must be above zero", file))
+    for number, (place, name, given) in enumerate(_rows(text, reading, _INSTRUMENT, "symbol"), 1):
+        for field in ("tick", "lot", "reference_price", "bid_price"):
+            if given.get(field, 1) <= 0:
+                reading.wrong(place, f"{name}: {_IN_SYMBOLS_FILE.get(field, field)} must be above zero")
         symbols.append(
-            SymbolReference(
-                event_type=SYMBOL_EVENT, occurred_at=occurred_at, key=given.symbol, sequence=number, source=source,
-                tick=tick, lot=given.lot, reference_price=price, bid_price=bid, easy_to_borrow=given.easy_to_borrow,
-            )
-        )  # fmt: skip
-    _raise([*problems, *_twice(symbols, file)])
+            SymbolReference(event_type=SYMBOL_EVENT, occurred_at=occurred_at, sequence=number, source=source, **given)
+        )
+    reading.done()
     return symbols
 
 
 def parse_accounts(text: str, *, occurred_at: int, source: str, file: str | None = None) -> list[AccountReference]:
     """The accounts in a file; errors as `parse_controls`."""
+    reading = File(file)
     accounts = [
-        AccountReference(
-            event_type=ACCOUNT_EVENT, occurred_at=occurred_at, key=given.account, sequence=number, source=source,
-            owner=given.owner, stp_group=given.stp_group, desk=given.desk,
-        )
-        for number, given in enumerate(_read(text, list[_Account], file), 1)
-    ]  # fmt: skip
-    _raise(_twice(accounts, file))
+        AccountReference(event_type=ACCOUNT_EVENT, occurred_at=occurred_at, sequence=number, source=source, **given)
+        for number, (_, _, given) in enumerate(_rows(text, reading, _ACCOUNT, "account"), 1)
+    ]
+    reading.done()
     return accounts
 
 
 def parse_locates(text: str, *, occurred_at: int, source: str, file: str | None = None) -> list[Locate]:
     """The locates in a file; errors as `parse_controls`."""
-    locates = [
-        Locate(
-            event_type=LOCATE_EVENT, occurred_at=occurred_at, key=given.locate, sequence=number, source=source,
-            account_id=given.account, symbol=given.symbol, quantity=given.quantity,
-            valid_from=_day(given.valid_from), valid_until=_day(given.valid_until),
+    reading = File(file)
+    locates = []
+    for number, (place, name, given) in enumerate(_rows(text, reading, _LOCATE, "locate"), 1):
+        if given["quantity"] <= 0:
+            reading.wrong(place, f"{name}: quantity must be above zero")
+        if given.get("valid_from", 0) > given.get("valid_until", given.get("valid_from", 0)):
+            reading.wrong(place, f"{name}: validUntil is before validFrom")
+        locates.append(
+            Locate(event_type=LOCATE_EVENT, occurred_at=occurred_at, sequence=number, source=source, **given)
         )
-        for number, given in enumerate(_read(text, list[_LocateRow], file), 1)
-    ]  # fmt: skip
-    few = [Problem(f"{one.key}: quantity must be above zero", file) for one in locates if one.quantity <= 0]
-    _raise([*few, *_twice(locates, file)])
+    reading.done()
     return locates
 
 
@@ -215,42 +137,66 @@ def scope_problem(scope: str) -> str | None:
     return "a scope is FIRM, DESK:<desk>, ACCOUNT:<id>, SYMBOL:<symbol>, SESSION:<id> or ACCOUNT:<id>/SYMBOL:<symbol>"
 
 
-def _scope_problems(scope: str, given: _Scope) -> Iterator[str]:
+def problems_of(control: RiskControl) -> Iterator[tuple[str, str]]:
+    """What of a control does not go together, each with the name of the field in a file; none for its scope."""
+    scope = control.key
     if problem := scope_problem(scope):
-        yield problem
-    of_account = scope == FIRM or (scope.startswith(("DESK:", "ACCOUNT:")) and "/" not in scope)
-    for name, level in _named_levels(given):
-        if name in ACCOUNT_FIELDS and not of_account:
-            yield f"{_camel(name)} is a limit of an account: give it under FIRM, DESK or ACCOUNT"
-        if level < 0:
-            yield f"{_camel(name)} {level} is too small"
-        if name in dict(_WINDOWS) and level > TIMES_MAX:
-            yield f"{_camel(name)} {level} is too large: at most {TIMES_MAX}"
-        if name == "max_total_messages" and scope.startswith("ACCOUNT:"):
-            yield "maxTotalMessages counts over accounts: give it under FIRM, DESK, SYMBOL or SESSION"
-    if scope.startswith("SESSION:") and (given.max_working_orders is not None or given.max_executions is not None):
-        yield "a session has no working orders and executions of its own: limit its messages"
+        yield "", problem
+    yield from _level_problems(control)
+    if scope.startswith("SESSION:"):
+        for name in ("max_working_orders", "max_executions"):
+            if getattr(control, name) is not None:
+                yield _camel(name), "a session has no working orders and executions of its own: limit its messages"
     for limit, window in _WINDOWS:
-        has_limit = any(name == limit for name, _ in _named_levels(given))
-        span = getattr(given, window)
+        has_limit = any(name == limit for name, _, _ in _named_levels(control))
+        span = getattr(control, window)
         if has_limit != (span is not None):
-            yield f"{_camel(limit)} and {_camel(window)} belong together"
+            yield _camel(limit if has_limit else window), f"{_camel(limit)} and {_camel(window)} belong together"
         elif span is not None and span <= 0:
-            yield f"{_camel(window)} {span} is too small"
-    for name in given.required_checks:
+            yield _camel(window), f"{_camel(window)} {span} is too small: write 1 or more milliseconds"
+    for name in control.required_checks:
         if name not in KNOWN_CHECKS:
-            yield f"requiredChecks: there is no {name}; there are {', '.join(sorted(KNOWN_CHECKS))}"
-    for one in given.restrictions:
+            there_are = ", ".join(sorted(KNOWN_CHECKS))
+            yield "requiredChecks", f"requiredChecks: there is no {name}; there are {there_are}"
+    for one in control.restrictions:
         if one.side not in (None, "BUY", "SELL"):
-            yield f"restrictions: side {one.side} is neither BUY nor SELL"
+            yield "restrictions", f"restrictions: side {one.side} is neither BUY nor SELL; leave it out for both"
+        if one.valid_from is not None and one.valid_until is not None and one.valid_until < one.valid_from:
+            yield "restrictions", "restrictions: validUntil is before validFrom, so it would hold on no day"
 
 
-def _named_levels(given: _Scope) -> Iterator[tuple[str, float]]:
-    for levels in (given, given.warn):
+def _level_problems(control: RiskControl) -> Iterator[tuple[str, str]]:
+    scope = control.key
+    of_account = scope == FIRM or (scope.startswith(("DESK:", "ACCOUNT:")) and "/" not in scope)
+    for name, path, level in _named_levels(control):
+        if name in ACCOUNT_FIELDS and not of_account:
+            yield path, f"{path} is a limit of an account: give it under FIRM, DESK or ACCOUNT"
+        if level < 0:
+            yield path, f"{path} {_shown(name, level)} is too small: write 0 or more"
+        if name in dict(_WINDOWS) and level > TIMES_MAX:
+            yield path, f"{path} {level} is too large: at most {TIMES_MAX}"
+        if name == "max_total_messages" and scope.startswith("ACCOUNT:"):
+            yield path, f"{path} counts over accounts: give it under FIRM, DESK, SYMBOL or SESSION"
+        hard = getattr(control, name)
+        if not path.startswith("warn.") or hard is None:
+            continue
+        beyond, other = ("below", "longer") if name in _LONGER_IS_STRICTER else ("above", "lower")
+        if level < hard if name in _LONGER_IS_STRICTER else level > hard:
+            given, bound = f"{path} {_shown(name, level)}", f"{_camel(name)} {_shown(name, hard)}"
+            yield path, f"{given} is {beyond} the hard {bound} and would never warn: write a {other} one"
+
+
+def _named_levels(control: RiskControl) -> Iterator[tuple[str, str, int]]:
+    """Each level that is given: its name in the record, the path to it in a file, and its value."""
+    for levels, prefix in ((control, ""), (control.warn, "warn.")):
         for name in Levels.__struct_fields__:
             value = None if levels is None else getattr(levels, name)
-            if isinstance(value, int | float):
-                yield name, value
+            if value is not None:
+                yield name, prefix + _camel(name), value
+
+
+def _shown(name: str, value: int) -> str:
+    return f"{value / 1_000_000:.15g}" if name in MONEY else str(value)
 
 
 def _camel(name: str) -> str:
@@ -258,37 +204,96 @@ def _camel(name: str) -> str:
     return head + "".join(part.capitalize() for part in rest)
 
 
-def _read(text: str, shape: type[_T], file: str | None) -> _T:
-    try:
-        return msgspec.convert(yaml.safe_load(text), shape)
-    except (msgspec.ValidationError, yaml.YAMLError) as error:
-        raise ConfigurationError([Problem(str(error), file)]) from error
+def _place_of(path: str, node: Node) -> Place:
+    """Where the field of a scope stands to which a path leads; the scope's own place where there is none."""
+    place = node.place
+    for name in path.split("."):
+        if isinstance(node, MappingNode):
+            place, node = node.place_of(name), node.entries.get(name, node)
+    return place
 
 
-def _in_micros(values: dict[str, Any], what: str, problems: list[Problem], file: str | None) -> dict[str, Any]:
-    return values | {name: _amount(values[name], f"{what}: {_camel(name)}", problems, file) for name in _MONEY}
+def _limits_in(node: Node, scope: str, reading: File) -> dict[str, Any]:
+    found = reading.mapping(node, scope)
+    return {} if found is None else reading.values(found, _CONTROL, scope)
 
 
-def _amount(value: Number | None, what: str, problems: list[Problem], file: str | None) -> int | None:
-    """Millionths of an amount in the currency; a problem instead where it is none."""
-    if value is None:
+def _rows(
+    text: str, reading: File, fields: Mapping[str, Field], what: str
+) -> Iterator[tuple[Place, str, dict[str, Any]]]:
+    """The rows of a list that are whole: where each stands, its name, and its values. Names are given once."""
+    seen: dict[str, Place] = {}
+    for row in reading.rows(reading.read(text), what):
+        before = len(reading.problems)
+        values = reading.values(row, fields, _name_of(row, what))
+        if len(reading.problems) > before:
+            continue
+        name, place = values["key"], row.place_of(what)
+        if name in seen:
+            reading.wrong(place, f"{what} {name} is given twice, first in line {seen[name].line}: leave one out")
+        seen[name] = place
+        yield place, name, values
+
+
+def _name_of(row: MappingNode, what: str) -> str:
+    named = row.entries.get(what)
+    return f"{what} {getattr(named, 'text', '')}".strip()
+
+
+def _warn(node: Node, what: str, file: File) -> Levels | None:
+    found = file.mapping(node, what)
+    return None if found is None else Levels(**file.values(found, _LEVELS, what))
+
+
+def _restrictions(node: Node, what: str, file: File) -> tuple[Restriction, ...] | None:
+    if not isinstance(node, SequenceNode):
+        file.wrong(node.place, f"{what}: write a list, as in [{{side: BUY, validUntil: 2026-11-30}}]; {{}} is always")
         return None
-    try:
-        return fitting(to_micros(value), what)
-    except (ValueError, InvalidRecordError) as error:
-        problems.append(Problem(f"{what}: {error}", file))
-        return None
+    return tuple(Restriction(**file.values(row, _RESTRICTION, what)) for row in file.rows(node, what))
 
 
-def _day(value: date | None) -> int | None:
-    return None if value is None else value.toordinal() - _EPOCH_DAY
-
-
-def _twice(records: Iterable[SymbolReference | AccountReference | Locate], file: str | None) -> list[Problem]:
-    names = [record.key for record in records]
-    return [Problem(f"{name} is given twice", file) for name in sorted({n for n in names if names.count(n) > 1})]
-
-
-def _raise(problems: list[Problem]) -> None:
-    if problems:
-        raise ConfigurationError(problems)
+_MONEY_FIELDS: Final = dict.fromkeys(MONEY, amount)
+_NOT_IN_FILE: Final = frozenset(Event.__struct_fields__) | {"limits_version", "limits_at", "rearmed_at"}
+_RESTRICTION: Final = fields_of(Restriction, {"valid_from": day, "valid_until": day}, without=frozenset())
+_LEVELS: Final = fields_of(Levels, _MONEY_FIELDS, without=frozenset())
+_CONTROL: Final = fields_of(
+    RiskControl,
+    _MONEY_FIELDS
+    | {
+        "trading_state": word_of(TradingState),
+        "self_trade": word_of(SelfTrade),
+        "short_sale_marking": word_of(Severity),
+        "locate": word_of(Severity),
+        "required_checks": texts,
+        "restrictions": _restrictions,
+        "warn": _warn,
+    },
+    without=_NOT_IN_FILE,
+)
+_LIMITS_FILE: Final = {
+    "version": Field("version", text, required=True),
+    "scopes": Field("scopes", lambda node, *_: node, required=True),
+}
+_IN_SYMBOLS_FILE: Final = {"reference_price": "reference", "bid_price": "bid"}
+_INSTRUMENT: Final = {
+    "symbol": Field("key", text, required=True),
+    "tick": Field("tick", amount, required=True),
+    "lot": Field("lot", whole, required=True),
+    "reference": Field("reference_price", amount),
+    "bid": Field("bid_price", amount),
+    "easyToBorrow": Field("easy_to_borrow", flag),
+}
+_ACCOUNT: Final = {
+    "account": Field("key", text, required=True),
+    "owner": Field("owner", text),
+    "stpGroup": Field("stp_group", text),
+    "desk": Field("desk", text),
+}
+_LOCATE: Final = {
+    "locate": Field("key", text, required=True),
+    "account": Field("account_id", text, required=True),
+    "symbol": Field("symbol", text, required=True),
+    "quantity": Field("quantity", whole, required=True),
+    "validFrom": Field("valid_from", day),
+    "validUntil": Field("valid_until", day),
+}

@@ -5,6 +5,7 @@
 | trading state, restrictions | every scope, each for itself | the request |
 | maxOrderQuantity, maxOrderNotional, collarBps, collarAwayBps, referenceAgeMaxMs, duplicateWindowMs | every scope | \
 the request |
+| limitsAgeMaxMs | every scope | every scope that gives limits, each for itself |
 | maxPosition, maxLong, maxShort | every scope | the account in the symbol |
 | maxMessages | every scope | what the scope counts, see `limits` |
 | maxTotalMessages | every scope | all accounts in the scope |
@@ -21,7 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from operators.model.risk.limits import Restriction, RiskControl, SelfTrade, Severity, TradingState
+from operators.model.risk.limits import Restriction, RiskControl, SelfTrade, Severity, TradingState, scopes_of
 
 NO_LIMITS: Final = "NONE"
 """The limits version of a decision for which there was no control at all."""
@@ -42,6 +43,7 @@ _FIELD_OF: Final[Mapping[str, str]] = {
     "PRICE_COLLAR": "collar_bps",
     "PRICE_COLLAR_AWAY": "collar_away_bps",
     "REFERENCE_AGE": "reference_age_max_ms",
+    "LIMITS_AGE": "limits_age_max_ms",
     "MAX_EXPOSURE": "max_exposure",
     "MAX_LONG": "max_long",
     "MAX_SHORT": "max_short",
@@ -64,7 +66,7 @@ ACCOUNT_FIELDS: Final = (
 )  # fmt: skip
 _REQUEST_FIELDS: Final = (
     "max_order_quantity", "max_order_notional", "collar_bps", "collar_away_bps", "reference_age_max_ms",
-    "max_position", "max_long", "max_short",
+    "max_position", "max_long", "max_short", "limits_age_max_ms",
 )  # fmt: skip
 _BOTH_SIDES: Final = {
     "max_long": "max_position",
@@ -103,6 +105,15 @@ class Count(NamedTuple):
         return max(limits) + 1
 
 
+class Counted(NamedTuple):
+    """All counts over the same, and what of its times they look at together: so many, and no older."""
+
+    over: str
+    counts: Sequence[Count]
+    kept: int
+    window_micros: int
+
+
 class Limits(NamedTuple):
     """The limits that hold for one request."""
 
@@ -110,10 +121,10 @@ class Limits(NamedTuple):
     states: Sequence[tuple[TradingState, str]] = ()
     levels: Mapping[str, Level] = {}
     """By field of `Levels`; those that no scope gives are left out."""
-    rates: Sequence[Count] = ()
-    totals: Sequence[Count] = ()
+    rates: Sequence[Counted] = ()
+    totals: Sequence[Counted] = ()
     """Over all accounts in a scope, which `over` names."""
-    executions: Sequence[Count] = ()
+    executions: Sequence[Counted] = ()
     working: Sequence[Count] = ()
     order_to_trade_from: int = 0
     rearmed_at: Mapping[str, int] = {}
@@ -125,16 +136,22 @@ class Limits(NamedTuple):
     required: Sequence[tuple[str, str]] = ()
     not_given: Sequence[tuple[str, str]] = ()
     """Those required for which no scope gives anything, if the account is known."""
+    not_given_unknown: Sequence[tuple[str, str]] = ()
+    """The same, if the account is not known."""
+    given_at: Sequence[tuple[int, str]] = ()
+    """When each scope's limits were given, in microseconds; only if their age is limited."""
+    stopped: Sequence[tuple[TradingState, str]] = ()
+    """Those of `states` that are not ACTIVE."""
+    look_alike_micros: int = 0
+    """The longest window in which look-alikes are asked for; 0 is none."""
 
     def level(self, field: str) -> Level:
         """The level of a field, empty if no scope gives it."""
         return self.levels.get(field, _NO_LEVEL)
 
-    def missing(self, *, account_known: bool) -> list[tuple[str, str]]:
+    def missing(self, *, account_known: bool) -> Sequence[tuple[str, str]]:
         """The required checks for which nothing is given, with the scope that asks for them."""
-        if account_known:
-            return list(self.not_given)
-        return self.unmet(account_known=False)
+        return self.not_given if account_known else self.not_given_unknown
 
     def unmet(self, *, account_known: bool) -> list[tuple[str, str]]:
         """The same, worked out."""
@@ -143,14 +160,15 @@ class Limits(NamedTuple):
     def _is_given(self, check: str, account_known: bool) -> bool:
         if check in _FIELD_OF:
             return self.level(_FIELD_OF[check]).hard is not None
-        counts = {
+        of_times = {
             "MESSAGE_RATE": self.rates,
             "TOTAL_MESSAGE_RATE": self.totals,
-            "MAX_WORKING_ORDERS": self.working,
             "EXECUTION_THROTTLE": self.executions,
         }
-        if check in counts:
-            return any(count.level.hard is not None for count in counts[check])
+        counted = of_times.get(check, ())
+        counts = self.working if check == "MAX_WORKING_ORDERS" else [each for of in counted for each in of.counts]
+        if any(count.level.hard is not None for count in counts):
+            return True
         given = {
             "SELF_TRADE": self.self_trade,
             "SHORT_SALE_MARKING": self.short_sale_marking,
@@ -172,6 +190,29 @@ class LimitsInForce:
     def __init__(self, size_max: int = 10_000) -> None:
         self._size_max = size_max
         self._known: dict[tuple[tuple[str, int], ...], tuple[Found, Limits]] = {}
+        self._of: dict[tuple[str, str, str | None, str | None], _Applying] = {}
+
+    def applying(
+        self,
+        controls: Mapping[str, RiskControl],
+        *,
+        account_id: str,
+        symbol: str,
+        session: str | None = None,
+        desk: str | None = None,
+    ) -> Limits:
+        """The limits for an account in a symbol, by a session and at a desk."""
+        request = account_id, symbol, session, desk
+        known = self._of.get(request)
+        if known is not None and list(map(controls.get, known.scopes)) == known.controls:
+            return known.limits
+        scopes = scopes_of(account_id=account_id, symbol=symbol, session=session, desk=desk)
+        names = [scope for scope, _ in scopes]
+        limits = self.of(controls, scopes)
+        if len(self._of) >= self._size_max:
+            self._of.clear()
+        self._of[request] = _Applying(names, list(map(controls.get, names)), limits)
+        return limits
 
     def of(self, controls: Mapping[str, RiskControl], scopes: Sequence[tuple[str, str]]) -> Limits:
         """The limits of a request to which these scopes apply."""
@@ -186,6 +227,14 @@ class LimitsInForce:
         return known[1]
 
 
+class _Applying(NamedTuple):
+    """What was found for a request: the scopes that may apply, the controls that were there, and their limits."""
+
+    scopes: Sequence[str]
+    controls: Sequence[RiskControl | None]
+    limits: Limits
+
+
 def limits_of(found: Found) -> Limits:
     """The strictest limits of the controls that apply to a request, widest scope first."""
     required = dict.fromkeys(CORE_CHECKS, found[0][0] if found else "FIRM")
@@ -197,9 +246,9 @@ def limits_of(found: Found) -> Limits:
         version=",".join(f"{scope}@{control.limits_version}" for scope, _, control in found) or NO_LIMITS,
         states=[(_state(control.trading_state), scope) for scope, _, control in found],
         levels=_levels(found, account),
-        rates=_counts(found, "max_messages", "message_window_ms"),
-        totals=_counts([(s, s, c) for s, _, c in found], "max_total_messages", "total_message_window_ms"),
-        executions=_counts(no_session, "max_executions", "execution_window_ms"),
+        rates=_counted(_counts(found, "max_messages", "message_window_ms")),
+        totals=_counted(_counts([(s, s, c) for s, _, c in found], "max_total_messages", "total_message_window_ms")),
+        executions=_counted(_counts(no_session, "max_executions", "execution_window_ms")),
         working=_counts(no_session, "max_working_orders", None),
         order_to_trade_from=min((c.order_to_trade_from or 0 for _, _, c in account if _has_ratio(c)), default=0),
         rearmed_at=_rearmed(no_session),
@@ -209,7 +258,13 @@ def limits_of(found: Found) -> Limits:
         locate=_severity((control.locate, scope) for scope, _, control in found),
         required=list(required.items()),
     )
-    return limits._replace(not_given=limits.unmet(account_known=True))
+    return limits._replace(
+        not_given=limits.unmet(account_known=True),
+        not_given_unknown=limits.unmet(account_known=False),
+        given_at=_given_at(found) if "limits_age_max_ms" in limits.levels else (),
+        stopped=[each for each in limits.states if each[0] is not TradingState.ACTIVE],
+        look_alike_micros=max([one.value * 1_000 for one in limits.level("duplicate_window_ms") if one], default=0),
+    )
 
 
 def _levels(found: Found, account: Found) -> dict[str, Level]:
@@ -244,6 +299,15 @@ def _counts(found: Found, field: str, window_field: str | None) -> list[Count]:
     return counts
 
 
+def _counted(counts: Sequence[Count]) -> list[Counted]:
+    """The counts by what they are measured over."""
+    counted = []
+    for over in dict.fromkeys(count.over for count in counts):
+        of = [count for count in counts if count.over == over]
+        counted.append(Counted(over, of, max(one.kept for one in of), max(one.window_micros for one in of)))
+    return counted
+
+
 def _warn(control: RiskControl, field: str) -> int | None:
     value: int | None = None if control.warn is None else getattr(control.warn, field)
     return value
@@ -251,6 +315,10 @@ def _warn(control: RiskControl, field: str) -> int | None:
 
 def _has_ratio(control: RiskControl) -> bool:
     return control.max_order_to_trade is not None or _warn(control, "max_order_to_trade") is not None
+
+
+def _given_at(found: Found) -> list[tuple[int, str]]:
+    return [(control.given_at, scope) for scope, _, control in found if control.given_at is not None]
 
 
 def _rearmed(found: Found) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""How fills move an account's position, cash, result and throttles.
+"""How fills move an account's position, cash, result and throttles. What is given is changed in place.
 
 | a status says | position and realised | cash | traded on the day |
 |---|---|---|---|
@@ -6,32 +6,31 @@
 | less is filled (bust) | the opposite trade at what the fills cost less | ± notional | − notional |
 | as much for more or less (correction) | the cost moves if there is a position of that side, else realised | \
 ∓ difference | ± difference |
+| other quantities for the same money, a split (`splits`) | the whole position scaled, at the same cost, once per UTC \
+day; a fraction that is lost is realised at its cost | 0 | 0 |
 
 So, whatever happened, realised + Σ (quantity × mark − cost) = cash + Σ quantity × mark.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
-from collections.abc import Sequence
-
-from msgspec.structs import replace
-
 from operators.model.money import fitting
 from operators.model.positions.positions import Holding, side_sign, traded
 from operators.model.risk.book import Book
-from operators.model.risk.limits_in_force import Count, Limits
-from operators.model.risk.state import NEVER, OrderRisk, SymbolRisk
+from operators.model.risk.limits import SymbolReference
+from operators.model.risk.limits_in_force import Limits
+from operators.model.risk.splits import Ratio
+from operators.model.risk.state import NEVER, AccountRisk, OrderRisk, SymbolRisk
+from operators.model.risk.times import remembered, times_part, within
 
 DAY_MICROS = 86_400_000_000
 
 
-def with_fill(book: Book, order: OrderRisk, *, quantity: int, notional: int, today: bool) -> None:
+def take_fill(
+    account: AccountRisk, symbol: SymbolRisk, order: OrderRisk, *, quantity: int, notional: int, today: bool
+) -> None:
     """Takes in a change of an order's filled quantity and of what its fills are worth; negative is a bust."""
-    if quantity == 0 and notional == 0:
-        return
-    before = book.symbol(order.symbol)
-    holding, realised = Holding(before.quantity, before.cost_basis), 0
+    holding, realised = Holding(symbol.quantity, symbol.cost_basis), 0
     sign = side_sign(order.side)
     rest = notional
     if quantity != 0:
@@ -39,90 +38,73 @@ def with_fill(book: Book, order: OrderRisk, *, quantity: int, notional: int, tod
         at = max(0, direction * notional)
         holding, realised = traded(holding, signed_quantity=quantity * sign, notional=at)
         rest = notional - direction * at
-    holding, corrected = _repriced(holding, sign, rest)
-    average = abs(notional) // abs(quantity) if quantity else 0
-    after = replace(
-        before,
-        quantity=fitting(holding.quantity, "position"),
-        cost_basis=fitting(holding.cost_basis, "cost basis"),
-        mark=(before.mark or average) if holding.quantity else 0,
-    )
-    account = book.account
-    book.account = replace(
-        account,
-        cash=fitting(account.cash - sign * notional, "cash"),
-        realised=fitting(account.realised + realised + corrected, "realised profit"),
-        traded=fitting(account.traded + notional, "traded today") if today else account.traded,
-    )
-    with_symbol(book, order.symbol, after)
-
-
-def with_symbol(book: Book, symbol: str, after: SymbolRisk) -> None:
-    """Keeps the account's part in a symbol, and what that changes in the account's totals."""
-    before, account = book.symbol(symbol), book.account
-    book.put_symbol(symbol, after)
-    if (after.quantity, after.cost_basis, after.mark) == (before.quantity, before.cost_basis, before.mark):
-        if after.working != before.working:
-            book.account = replace(account, working=account.working + after.working - before.working)
-        return
-    book.account = replace(
-        account,
-        open_notional=fitting(account.open_notional + abs(after.cost_basis) - abs(before.cost_basis), "open notional"),
-        net_notional=fitting(account.net_notional + after.cost_basis - before.cost_basis, "net notional"),
-        unrealised=fitting(account.unrealised + after.unrealised - before.unrealised, "unrealised profit"),
-        working=account.working + after.working - before.working,
-    )
-
-
-def with_mark(book: Book, symbol: str, price: int | None) -> None:
-    """Values the position in a symbol at a newer reference price, if there is one."""
-    before = book.symbol(symbol)
-    if price is not None and price > 0 and before.quantity != 0 and price != before.mark:
-        with_symbol(book, symbol, replace(before, mark=price))
-
-
-def with_execution(book: Book, symbol: str, at: int, limits: Limits, *, today: bool) -> None:
-    """Counts an execution; one more than a throttle allows in its window latches the throttle's scope."""
+    if rest:
+        holding, corrected = _repriced(holding, sign, rest)
+        realised += corrected
+    mark = 0
+    if holding.quantity:
+        mark = symbol.mark or (abs(notional) // abs(quantity) if quantity else 0)
+    hold(account, symbol, quantity=holding.quantity, cost_basis=holding.cost_basis, mark=mark)
+    account.cash = fitting(account.cash - sign * notional, "cash")
+    account.realised = fitting(account.realised + realised, "realised profit")
     if today:
-        book.account = replace(book.account, executions=book.account.executions + 1)
-    for over in dict.fromkeys(count.over for count in limits.executions):
-        counts = [count for count in limits.executions if count.over == over]
-        part = times_part("executions", over, symbol=symbol)
-        times = remembered(book.times(part), at, counts)
+        account.traded = fitting(account.traded + notional, "traded today")
+
+
+def hold(account: AccountRisk, symbol: SymbolRisk, *, quantity: int, cost_basis: int, mark: int) -> None:
+    """Makes this the position in a symbol, and changes the account's totals by the difference."""
+    before, unrealised = symbol.cost_basis, symbol.unrealised
+    symbol.quantity = fitting(quantity, "position")
+    symbol.cost_basis = fitting(cost_basis, "cost basis")
+    symbol.mark = mark
+    account.open_notional = fitting(account.open_notional + abs(cost_basis) - abs(before), "open notional")
+    account.net_notional = fitting(account.net_notional + cost_basis - before, "net notional")
+    account.unrealised = fitting(account.unrealised + symbol.unrealised - unrealised, "unrealised profit")
+
+
+def take_split(account: AccountRisk, symbol: SymbolRisk, split: Ratio, day: int) -> None:
+    """Scales the position in a symbol by a split of this UTC day: every restated order of it tells the same one."""
+    if day <= symbol.split_day:
+        return
+    symbol.split_day = day
+    held = split.of(abs(symbol.quantity))
+    quantity = held if symbol.quantity > 0 else -held
+    cost_basis = symbol.cost_basis if quantity else 0
+    account.realised = fitting(account.realised - (symbol.cost_basis - cost_basis), "realised profit")
+    hold(account, symbol, quantity=quantity, cost_basis=cost_basis, mark=split.price(symbol.mark))
+
+
+def mark_to(account: AccountRisk, symbol: SymbolRisk, known: SymbolReference | None) -> None:
+    """Values the position in a symbol at a newer reference price, if there is one; not at one of before a split."""
+    price = known.reference_price if known is not None else None
+    if symbol.quantity == 0 or known is None or price is None or price == symbol.mark or price <= 0:
+        return
+    if symbol.split_day >= 0 and known.price_at // DAY_MICROS < symbol.split_day:
+        return
+    hold(account, symbol, quantity=symbol.quantity, cost_basis=symbol.cost_basis, mark=price)
+
+
+def count_execution(book: Book, name: str, at: int, limits: Limits, *, today: bool) -> None:
+    """Counts an execution in a symbol; one more than a throttle allows in its window latches the throttle's scope."""
+    account = book.account
+    if today:
+        account.executions += 1
+    for counted in limits.executions:
+        part = times_part("executions", counted.over, symbol=name)
+        times = remembered(book.times(part), at, counted)
         book.put_times(part, times)
-        since = limits.rearmed_at.get(over, NEVER)
-        if not any(count.level.hard and within(times, at, count, since) > count.level.hard.value for count in counts):
-            continue
-        if over == "account":
-            book.account = replace(book.account, latched_at=max(at, book.account.latched_at))
-        else:
-            part_of_symbol = book.symbol(symbol)
-            latched_at = max(at, part_of_symbol.latched_at)
-            book.put_symbol(symbol, replace(part_of_symbol, latched_at=latched_at))
-
-
-def times_part(what: str, over: str, *, symbol: str, session: str | None = None) -> str:
-    """The name under which times are kept that are counted over the account, a symbol or a session."""
-    named = {"symbol": f"{what}|symbol|{symbol}", "session": f"{what}|session|{session}"}
-    return named.get(over, what)
-
-
-def remembered(times: Sequence[int], at: int, counts: Sequence[Count]) -> tuple[int, ...]:
-    """The times with one more, as far as any of these counts still looks at them: so many, the latest, and no older."""
-    oldest = at - max(count.window_micros for count in counts)
-    kept = list(times[bisect_right(times, oldest) :])
-    insort(kept, at)
-    return tuple(kept[-max(count.kept for count in counts) :])
-
-
-def within(times: Sequence[int], at: int, count: Count, since: int = NEVER) -> int:
-    """How many of the times lie in the count's window before `at`, and after `since`; one from the future counts."""
-    return len(times) - bisect_right(times, max(at - count.window_micros, since))
+        since = limits.rearmed_at.get(counted.over, NEVER)
+        for count in counted.counts:
+            hard = count.level.hard
+            # Of no more times than the limit, no more can lie in its window.
+            if hard is not None and len(times) > hard.value and within(times, at, count, since) > hard.value:
+                latched = account if counted.over == "account" else book.symbol(name)
+                latched.latched_at = max(at, latched.latched_at)
 
 
 def _repriced(holding: Holding, sign: int, notional: int) -> tuple[Holding, int]:
     """The holding after fills of one side turned out to cost so much more, and what that realised."""
     cost = holding.cost_basis + sign * notional
-    if notional == 0 or (holding.quantity * sign > 0 and cost * sign >= 0):
+    if holding.quantity * sign > 0 and cost * sign >= 0:
         return Holding(holding.quantity, cost), 0
     return holding, -sign * notional

@@ -11,7 +11,8 @@
 | resting | `|resting|<symbol>|<00..3f>` | resting orders that found no room in the symbol's part | their events |
 | closed | `|closed|<slot>` | which order closed when, so that the oldest can be forgotten | closing orders |
 
-What an event reads and writes of them goes through a `book.Book`.
+What an event reads and writes of them goes through a `book.Book`, which gives its event copies of account, orders and
+symbols: the event changes these in place, and nobody else has them. What is inside of them is never changed in place.
 
 The sizes are bounded: `CLOSED_KEPT` closed orders, 64 × `IDS_PER_BUCKET` ClOrdIDs, at most as many times as the limits
 count. What grows is one part per open order, and a line per resting order: up to `RESTING_TOGETHER` of them in the
@@ -23,7 +24,6 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
 NEVER: Final = -(2**63)
 """A time before any other."""
@@ -44,7 +44,7 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     limited: bool = True
 
 
-class OrderRisk(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class OrderRisk(msgspec.Struct, array_like=True, kw_only=True):
     """What risk knows of one order.
 
     `outcomes` counts decisions, `sequences` has the last consolidated status by source. `pending` are approved replaces
@@ -76,15 +76,19 @@ class OrderRisk(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         """The most that may still be executed."""
         if self.closed:
             return 0
-        return max([self.leaves, *(terms.quantity - self.filled for terms in self.pending)])
+        if not self.pending:
+            return self.leaves
+        return max(self.leaves, *[terms.quantity - self.filled for terms in self.pending])
 
     @property
     def reserved(self) -> int:
         """Millionths held for it."""
         if self.closed or self.parent is not None:
             return 0
-        wanted = [max(0, terms.quantity - self.filled) * terms.price for terms in self.pending]
-        return max([self.leaves * self.terms.price, *wanted])
+        in_force = self.leaves * self.terms.price
+        if not self.pending:
+            return in_force
+        return max(in_force, *[(terms.quantity - self.filled) * terms.price for terms in self.pending])
 
     @property
     def approved(self) -> bool:
@@ -109,11 +113,12 @@ class Recent(msgspec.Struct, frozen=True, array_like=True):
     price: int | None
 
 
-class SymbolRisk(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class SymbolRisk(msgspec.Struct, array_like=True, kw_only=True):
     """An account in one symbol. Signed position and its cost in millionths, with the same sign; `mark` values a unit.
 
     `buying` and `selling` are what open orders may still execute, `elsewhere` counts resting orders in other parts.
-    `latched_at` is when the execution throttle of the symbol closed, in microseconds.
+    `latched_at` is when the execution throttle of the symbol closed, in microseconds. `split_day` is the latest UTC day
+    of a split that the position went through; -1 is none.
     """
 
     quantity: int = 0
@@ -126,6 +131,7 @@ class SymbolRisk(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
     elsewhere: int = 0
     recent: tuple[Recent, ...] = ()
     latched_at: int = NEVER
+    split_day: int = -1
 
     @property
     def unrealised(self) -> int:
@@ -133,7 +139,7 @@ class SymbolRisk(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         return self.quantity * self.mark - self.cost_basis if self.mark else 0
 
 
-class AccountRisk(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
+class AccountRisk(msgspec.Struct, array_like=True, kw_only=True):
     """Totals of one account, in millionths where they are money.
 
     `reserved_buys` and `reserved_sells` are sums over orders, `open_notional` that of |cost| over positions,
@@ -167,12 +173,11 @@ class AccountRisk(msgspec.Struct, frozen=True, array_like=True, kw_only=True):
         """Won (lost, where negative) since the day began, realised and unrealised."""
         return self.realised + self.unrealised - self.result_before
 
-    def on_day(self, day: int) -> AccountRisk:
-        """The account on this day: a later one begins with nothing traded, an earlier one changes nothing."""
-        if day <= self.day:
-            return self
-        result = self.realised + self.unrealised
-        return replace(self, day=day, traded=0, requests=0, executions=0, result_before=result)
+    def begin_day(self, day: int) -> None:
+        """Counts on this day from now on: a later one begins with nothing traded, an earlier one changes nothing."""
+        if day > self.day:
+            self.day, self.traded, self.requests, self.executions = day, 0, 0, 0
+            self.result_before = self.realised + self.unrealised
 
 
 class Closed(msgspec.Struct, frozen=True, array_like=True):

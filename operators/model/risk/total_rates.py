@@ -22,9 +22,9 @@ from operators.model.events import Breach, EventType
 from operators.model.risk.book import Book
 from operators.model.risk.limits import Tables
 from operators.model.risk.limits_in_force import LimitsInForce
-from operators.model.risk.position import remembered, within
 from operators.model.risk.request import in_force, over
 from operators.model.risk.shared import SharedRequest, rejects
+from operators.model.risk.times import remembered, within
 
 TOTAL_MESSAGE_RATE: Final = "TOTAL_MESSAGE_RATE"
 RATES: Final = frozenset({"MESSAGE_RATE", TOTAL_MESSAGE_RATE})
@@ -43,19 +43,21 @@ def on_request(
 ) -> tuple[Totals, SharedRequest]:
     """The request with the totals that it breaches; counts it if it breaches none. `book` has the times by scope."""
     intent = request.intent
-    counts = in_force(intent, tables, limits).totals if intent.event_type in _COUNTED else ()
-    if not counts:
+    scopes = in_force(intent, tables, limits).totals if intent.event_type in _COUNTED else ()
+    if not scopes:
         return totals, request
     breaches: list[Breach] = []
-    for count in counts:
-        recent = within(book.times(_part(count.over)), intent.occurred_at, count)
-        breaches += over(TOTAL_MESSAGE_RATE, count.level, recent + 1, current=recent)
+    for counted in scopes:
+        times = book.times(_part(counted.over))
+        for count in counted.counts:
+            recent = within(times, intent.occurred_at, count)
+            breaches += over(TOTAL_MESSAGE_RATE, count.level, recent + 1, current=recent)
     found = replace(request, breaches=[*request.breaches, *breaches])
     if rejects(breaches):
         return totals, found
-    for count in counts:
-        part = _part(count.over)
-        book.put_times(part, remembered(book.times(part), intent.occurred_at, [count]))
+    for counted in scopes:
+        part = _part(counted.over)
+        book.put_times(part, remembered(book.times(part), intent.occurred_at, counted))
     return Totals(totals.requests + 1), found
 
 

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import InvalidRecordError
-from operators.model.risk.book import keep, memory_book
+from operators.model.events import OrdStatus
+from operators.model.orders.lifecycle import Voice, consolidated_code
 from operators.model.risk.state import CLOSED_KEPT, RESTING_TOGETHER, SymbolRisk, Terms
 
 PRICE = 400_000_000
@@ -187,6 +188,19 @@ def test_where_a_status_tells_no_price_the_dearer_stays_reserved(desk: Any) -> N
     assert desk.order().pending == ()
 
 
+def test_replaced_is_never_the_state_that_shows() -> None:
+    """It is an event: what it confirms is told by the terms of the status that follows from it."""
+    voices = [Voice()] + [Voice().says(code) for code in OrdStatus]
+    shown = {
+        consolidated_code(engine, venue, filled=filled, quantity=10)
+        for engine in voices
+        for venue in voices
+        for filled in (0, 5, 10)
+    }
+    assert OrdStatus.REPLACED not in shown
+    assert len(shown) == len(OrdStatus)  # None in its place
+
+
 def test_an_end_releases_pending_replaces_too(desk: Any) -> None:
     replaced(desk, 150)
     after(desk, ("CANCELED", 0))
@@ -222,15 +236,6 @@ def test_an_order_that_is_open_again_is_not_forgotten(desk: Any) -> None:
     for number in range(CLOSED_KEPT + 1):
         desk.ask(f"X{number}", quantity=0)
     assert desk.units_reserved == 40
-
-
-@given(st.lists(st.integers(-(2**62), 2**62)).map(sorted))
-def test_times_come_back_as_they_were_put(times: list[int]) -> None:
-    book = memory_book(None, {})
-    book.put_times("messages", tuple(times))
-    parts: dict[str, bytes] = {}
-    keep(parts, book.changes())
-    assert memory_book(None, parts).times("messages") == tuple(times)
 
 
 @pytest.mark.parametrize(("filled", "price"), [(-1, PRICE), (5, None), (5, -1), (2**40, 2**40)])
@@ -307,7 +312,7 @@ requests = st.tuples(
 )
 CODES = ["NEW", "PARTIALLY_FILLED", "FILLED", "PENDING_REPLACE", "PENDING_CANCEL", "CANCELED", "REJECTED"]
 statuses = st.tuples(
-    st.sampled_from([*CODES, "EXPIRED", "REPLACED", "DONE_FOR_DAY"]),
+    st.sampled_from([*CODES, "EXPIRED", "DONE_FOR_DAY"]),
     orders,
     quantities,
     prices,

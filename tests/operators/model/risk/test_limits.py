@@ -94,13 +94,19 @@ def test_counts_are_measured_over_what_their_scope_says() -> None:
         *(control(scope, **given) for scope in ("FIRM", "SYMBOL:MSFT", "ACCOUNT:ACC1/SYMBOL:MSFT", "SESSION:S1")),
         session="S1",
     )
-    assert [(count.over, count.level.hard.scope) for count in limits.rates if count.level.hard] == [
+    rates = [count for counted in limits.rates for count in counted.counts]
+    assert [(count.over, count.level.hard.scope) for count in rates if count.level.hard] == [
         ("account", "FIRM"),
         ("symbol", "SYMBOL:MSFT"),
         ("symbol", "ACCOUNT:ACC1/SYMBOL:MSFT"),
         ("session", "SESSION:S1"),
     ]
-    assert limits.rates[0] == Count("account", 1_000_000, Level(Limit(1, "FIRM")))
+    assert [(counted.over, len(counted.counts)) for counted in limits.rates] == [
+        ("account", 1),
+        ("symbol", 2),
+        ("session", 1),
+    ]
+    assert rates[0] == Count("account", 1_000_000, Level(Limit(1, "FIRM")))
     assert [count.over for count in limits.working] == ["account", "symbol", "symbol"]
 
 
@@ -219,6 +225,90 @@ scopes:
     assert {problem.file for problem in caught.value.problems} == {"limits.yaml"}
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ["limits.yaml: is empty"]),
+        ("- FIRM", ["limits.yaml:1: a limits file: write keys with values, as in `key: value`"]),
+        ("version: 1", ["limits.yaml:1: a limits file: scopes is missing"]),
+        ("version: 1\nscopes: {FIRM: [1]}", ["limits.yaml:2: FIRM: write keys with values, as in `key: value`"]),
+        (
+            "version: 1\nscopes:\n  FIRM:\n    maxOrderQty: 5",
+            ["limits.yaml:4: FIRM: there is no maxOrderQty; did you mean maxOrderQuantity?"],
+        ),
+        (
+            "version: 1\nscopes:\n  FIRM:\n    maxShort: many\n    maxExposure: [1]\n    tradingState: STOPPED",
+            [
+                "limits.yaml:4: FIRM: maxShort: 'many' is no whole number; write one, such as 1000",
+                "limits.yaml:5: FIRM: maxExposure: what is there is no amount; write a number in the currency",
+                "limits.yaml:6: FIRM: tradingState: 'STOPPED' is none of ACTIVE, REDUCING, HALTED",
+            ],
+        ),
+        (
+            "version: 1\nscopes:\n  FIRM:\n    maxExposure: 1000\n    warn:\n      maxExposure: 2000.5",
+            ["limits.yaml:6: FIRM: warn.maxExposure 2000.5 is above the hard maxExposure 1000 and would never warn"],
+        ),
+        (
+            "version: 1\nscopes:\n  FIRM:\n    duplicateWindowMs: 100\n    warn: {duplicateWindowMs: 50}",
+            ["limits.yaml:5: FIRM: warn.duplicateWindowMs 50 is below the hard duplicateWindowMs 100 and would"],
+        ),
+        (
+            "version: 1\nscopes:\n  SYMBOL:X:\n    restrictions:\n    - {}\n    - {side: SELL, validFrom: soon}",
+            ["limits.yaml:6: SYMBOL:X: restrictions: validFrom: 'soon' is no date; write one as 2026-11-26"],
+        ),
+        (
+            "version: 1\nscopes:\n  SYMBOL:X:\n    restrictions: [{validFrom: 2026-11-27, validUntil: 2026-11-26}]",
+            ["limits.yaml:4: SYMBOL:X: restrictions: validUntil is before validFrom, so it would hold on no day"],
+        ),
+        (
+            "version: 1\nscopes:\n  FIRM: {maxShort: 1}\n  FIRM: {maxShort: 2}",
+            ["limits.yaml:4: 'FIRM' is given twice, first in line 3"],
+        ),
+        ("version: 1\nscopes:\n  TRADER:4: {}", ["limits.yaml:3: TRADER:4: a scope is FIRM, DESK:<desk>"]),
+        ("version: 1\nscopes: {FIRM: {maxExposure: 1e15}}", ["limits.yaml:2: FIRM: maxExposure: '1e15' is too large"]),
+        ("version: [", ["limits.yaml:1: is not valid YAML"]),
+    ],
+)
+def test_what_is_wrong_in_a_limits_file_is_told_with_its_line_and_what_to_do(text: str, expected: list[str]) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse_controls(text, occurred_at=1, source="test", file="limits.yaml")
+    found = [str(problem) for problem in caught.value.problems]
+    assert [line[: len(begins)] for line, begins in zip(found, expected, strict=True)] == expected
+
+
+LOCATE_OF_NO_DAY = "- {locate: L, account: A, symbol: X, quantity: 5, validFrom: 2026-11-27, validUntil: 2026-11-26}"
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "expected"),
+    [
+        (parse_symbols, "- {symbol: A, tick: 0.01}\n- {symbol: B, tick: 0.01, lot: 0}", [
+            "f.yaml:1: symbol A: lot is missing", "f.yaml:2: B: lot must be above zero",
+        ]),
+        (parse_symbols, "symbol: A", ["f.yaml:1: symbol: write a list, a line that begins with `- ` per symbol"]),
+        (parse_symbols, "- {symbol: A, tick: 1, lot: 1, easyToBorrow: maybe}", [
+            "f.yaml:1: symbol A: easyToBorrow: 'maybe' is neither true nor false",
+        ]),
+        (parse_accounts, "- {account: A}\n- {acount: B}\n- {account: A}", [
+            "f.yaml:2: account: there is no acount; did you mean account?", "f.yaml:2: account: account is missing",
+            "f.yaml:3: account A is given twice, first in line 1: leave one out",
+        ]),
+        (parse_locates, LOCATE_OF_NO_DAY, ["f.yaml:1: L: validUntil is before validFrom"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_files_of_reference_data_is_told_with_its_line(
+    parse: Any, text: str, expected: list[str]
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text, occurred_at=1, source="test", file="f.yaml")
+    assert [str(problem) for problem in caught.value.problems] == expected
+
+
+def test_ids_are_read_as_they_are_written() -> None:
+    [account] = parse_accounts("- {account: 007, desk: 1_0}", occurred_at=1, source="t")
+    assert (account.key, account.desk) == ("007", "1_0")
+
+
 def test_a_limits_file_says_all_that_a_control_can() -> None:
     text = """
 version: "3"
@@ -236,7 +326,8 @@ scopes:
     )
     assert (parsed.warn, parsed.self_trade) == (Levels(max_position=5), "DECREMENT")
     limits = limits_of([("SESSION:S1", "session", session)])
-    assert limits.totals == [Count("SESSION:S1", 1_000_000, Level(Limit(5, "SESSION:S1")))]
+    [total] = limits.totals
+    assert total.counts == [Count("SESSION:S1", 1_000_000, Level(Limit(5, "SESSION:S1")))]
     assert "TOTAL_MESSAGE_RATE" not in dict(limits.missing(account_known=True))
     none = limits_of([("SESSION:S1", "session", msgspec.structs.replace(session, max_total_messages=None))])
     assert dict(none.missing(account_known=True))["TOTAL_MESSAGE_RATE"] == "SESSION:S1"
