@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from operators.model.events import VERSION
+from services.agenda import Intent, Planned, Plans
 from services.life import Life
-from services.simulated import Intent, Planned, Plans, SimulatedService
+from services.simulated import SimulatedService
 from services.worked import is_parent
 
 SOURCE = "order-engine-1"

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from operators.model.events import VERSION
+from services.agenda import Intent, Planned, Plans
 from services.life import VENUES, Amendment, Fill, Life
 from services.sessions import trade_date_days
-from services.simulated import Intent, Planned, Plans, SimulatedService
+from services.simulated import SimulatedService
 from services.worked import is_parent
 
 SOURCE = "gateway-1"
