@@ -22,8 +22,9 @@ from operators.model.events import EventType, ExecutionReport, OrderEnriched
 from operators.state.groups import GroupStores
 from operators.stream.kernel import StepOutcome
 from operators.stream.records import Columns, Origin, RecordCopy
-from operators.stream.scalar import ScalarKernel, StreamSpec
+from operators.stream.scalar import ScalarKernel
 from operators.stream.step import Context, Result
+from operators.stream.streams import StreamSpec
 
 TOPIC = "orders.executions"
 OUTPUT = "orders.enrichment"
