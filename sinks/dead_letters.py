@@ -20,13 +20,15 @@ from config.topics import (
 from operators.stream.records import DeadLetter
 
 MESSAGE_BYTES_MAX: Final = 8_000
+HEADER_BYTES_LEAST: Final = 200
+"""So much of each header goes with a dead letter that does not fit even without its record."""
 
 
 def send_dead_letter(transaction: Transaction, topic: str, letter: DeadLetter, flow: str) -> None:
     """Sends a dead letter; what of the record cannot be carried is left out, and a header says so and why.
 
     A record may be as large as the log takes before anything is added to it. It stays where it was, at the place that
-    the headers of KIP-1034 name, which are there in any case.
+    the headers of KIP-1034 name, which are there in any case; at last only what each begins with.
     """
     parts: dict[str, Any] = {"value": letter.value, "headers": letter.headers, "key": letter.key}
     ours = headers_of(letter, flow)
@@ -37,7 +39,9 @@ def send_dead_letter(transaction: Transaction, topic: str, letter: DeadLetter, f
         except RecordTooLargeError as error:
             parts[part] = None
             ours.append((HEADER_OMITTED.format(part), str(error).encode()))
-    transaction.send(topic, None, None, headers=ours)
+    transaction.send(
+        topic, None, None, headers=[(name, _cut(value or b"", HEADER_BYTES_LEAST)) for name, value in ours]
+    )
 
 
 def headers_of(letter: DeadLetter, flow: str) -> Headers:
@@ -55,6 +59,7 @@ def headers_of(letter: DeadLetter, flow: str) -> Headers:
     ]
 
 
-def _cut(text: str) -> bytes:
-    """As much of a text as a header carries, still UTF-8."""
-    return text.encode()[:MESSAGE_BYTES_MAX].decode(errors="ignore").encode()
+def _cut(text: str | bytes, bytes_max: int = MESSAGE_BYTES_MAX) -> bytes:
+    """The beginning of a text, still UTF-8."""
+    whole = text.encode() if isinstance(text, str) else text
+    return whole[:bytes_max].decode(errors="ignore").encode()

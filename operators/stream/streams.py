@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from broker.record_size import RECORD_BYTES_MAX_DEFAULT
-from config.errors import RecordTooLargeError
+from config.errors import EncodeError, RecordTooLargeError
+from operators.model.money import INT64_MAX, INT64_MIN
 from operators.stream.kernel import StreamBatch
 from operators.stream.records import Ints, Origin
 
@@ -44,8 +45,15 @@ class StreamSpec:
         return replace(batch, values=values)
 
     def check(self, key: bytes, record: dict[str, Any]) -> None:
-        """Raises what `encoded` or Arrow would raise for one record."""
-        self.encoded(StreamBatch(pa.RecordBatch.from_pylist([record], schema=self.schema), [key], Origin([])))
+        """Raises `EncodeError` or `RecordTooLargeError` for a record that does not fit."""
+        for path, value in _integers(record):
+            if not INT64_MIN <= value <= INT64_MAX:
+                raise EncodeError(f"{path} {value} of an output for {self.topic} does not fit 64 bits")
+        try:
+            batch = pa.RecordBatch.from_pylist([record], schema=self.schema)
+        except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+            raise EncodeError(f"an output for {self.topic} does not fit its schema: {error}") from error
+        self.encoded(StreamBatch(batch, [key], Origin([])))
 
 
 def check_sizes(topic: str, keys: Sequence[bytes] | pa.Array, values: pa.Array, record_bytes_max: int) -> None:
@@ -56,6 +64,18 @@ def check_sizes(topic: str, keys: Sequence[bytes] | pa.Array, values: pa.Array, 
         raise RecordTooLargeError(
             topic=topic, index=index, size_bytes=int(sizes[index]), size_bytes_max=record_bytes_max
         )
+
+
+def _integers(value: Any, path: str = "") -> Iterator[tuple[str, int]]:
+    """Every integer of a record, and where it stands."""
+    if isinstance(value, dict):
+        for name, content in value.items():
+            yield from _integers(content, f"{path}.{name}" if path else name)
+    elif isinstance(value, list | tuple):
+        for content in value:
+            yield from _integers(content, f"{path}[]")
+    elif isinstance(value, int):
+        yield path, value
 
 
 def _lengths(values: Sequence[bytes] | pa.Array) -> Ints:
