@@ -326,15 +326,17 @@ def test_executions_too_long_for_a_row_are_refused_and_leave_the_order_as_it_was
         {**record, "execId": f"{n:03d}" * 85, "sequence": n + 1, "cumQuantity": n + 1, "leavesQuantity": 99 - n}
         for n in range(12)
     ]
-    with FlowTester(small("order_status"), record_bytes_max=2_400) as flow:
+    with FlowTester(small("order_status"), record_bytes_max=2_300) as flow:
         send(flow, [(n, ("orders.executions", event)) for n, event in enumerate(fills)])
         send(flow, [(99, ("orders.executions", {**fills[0], "key": "A|2"}))])
         flow.run()
-        assert refused(flow.dead_letters(), "join") == set(range(7, 12))
+        gone = refused(flow.dead_letters(), "join")
+        assert 4 < min(gone) < 8, "a row has room for eight that are not as long"
+        assert gone == set(range(min(gone), 12))
         filled: dict[str, list[int]] = {}
         for event in flow.read("orders.enrichment"):
             filled.setdefault(event.key, []).append(event.filled_quantity)
-        assert filled == {"A|1": list(range(1, 8)), "A|2": [1]}
+        assert filled == {"A|1": list(range(1, min(gone) + 1)), "A|2": [1]}
 
 
 def test_what_a_parent_cannot_be_told_of_is_a_dead_letter_of_its_step_alone() -> None:
