@@ -183,10 +183,20 @@ class EngineSettings:
         300_000,
         Declaration(
             "How far an event time may be ahead of the wall clock: one further ahead does not advance event time, "
-            "or a single absurd record would close every window.",
+            "or a single wrong clock would close every window.",
             "ms",
             0,
             86_400_000,
+        ),
+    )
+    event_ahead_max_ms: int = option(
+        86_400_000,
+        Declaration(
+            "How far an event time may be ahead of the wall clock for its record to be worked on: one further ahead "
+            "becomes a dead letter, or its trading day would make every later event one of the past.",
+            "ms",
+            0,
+            3_153_600_000_000,
         ),
     )
     read_stall_ms: int | None = option(
@@ -393,3 +403,8 @@ def _cross_option_problems(settings: Settings, places: Mapping[str, Place]) -> I
         yield at("workers.restart_backoff_min_ms", "restart_backoff_min_ms is above restart_backoff_max_ms")
     if settings.engine.collect_ms > settings.engine.epoch_ms:
         yield at("engine.collect_ms", "engine.collect_ms is above engine.epoch_ms: every epoch would end late")
+    if settings.engine.event_ahead_max_ms < settings.engine.clock_ahead_max_ms:
+        yield at(
+            "engine.event_ahead_max_ms",
+            "engine.event_ahead_max_ms is below engine.clock_ahead_max_ms: no record could be as far ahead as that",
+        )

@@ -24,6 +24,8 @@ HEADER_OFFSET = "__streams.errors.offset"
 # Ours: which flow gave up on the record, and in which of its steps (empty if the record could not be decoded).
 HEADER_FLOW = "orderflow.flow"
 HEADER_STEP = "orderflow.step"
+# And what of the record (value, headers, key) did not fit the log together with these headers.
+HEADER_OMITTED = "orderflow.{}-omitted"
 
 
 @dataclass(frozen=True, slots=True)

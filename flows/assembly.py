@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -33,10 +34,10 @@ from operators.stream.kernel import Kernel
 from operators.stream.keys import RECORD_KEY
 from operators.stream.lane import Lane, LaneOptions, LaneState
 from operators.stream.pace import Pace
-from operators.stream.pipeline import TICK_MS, Observer, Pipeline, Plan
+from operators.stream.pipeline import TICK_MS, Observer, Pipeline, Plan, StepPlan
 from operators.stream.records import DeadLetter
-from operators.stream.scalar import StreamSpec
 from operators.stream.stall import CommittedEnds, StallWatch
+from operators.stream.streams import StreamSpec
 from operators.stream.together import TogetherReader
 from sinks.committer import CommitObserver, Committer
 
@@ -199,9 +200,10 @@ class Assembly:
             self._sources,
             self._on_decode_error,
             record_bytes_max=self._flow.settings.engine.record_bytes_max,
+            event_ahead_max_ms=self._flow.settings.engine.event_ahead_max_ms,
         )
-        kernels = {step.id: self._kernel(step.id, step.stream_topics) for step in self.plan.steps}
-        return Pipeline(self.plan, self._codec, decoder, kernels, self._observers.pipeline)
+        kernels = {step.id: self._kernel(step) for step in self.plan.steps}
+        return Pipeline(self.plan, decoder, kernels, self._observers.pipeline)
 
     def _on_decode_error(self, letter: DeadLetter) -> DeadLetter:
         if self._flow.topology.on_error.decode == "stop":
@@ -209,8 +211,8 @@ class Assembly:
             raise BrokenWorldError(f"{place} cannot be decoded and `on_error.decode` says stop: {letter.message}")
         return letter
 
-    def _kernel(self, step_id: str, stream_topics: Mapping[str, str]) -> Kernel:
-        settings = self._flow.settings
+    def _kernel(self, planned: StepPlan) -> Kernel:
+        settings, step_id = self._flow.settings, planned.id
         step = self._flow.topology.step(step_id)
         operator = self._flow.operators[step.operator]
         return operator.build(
@@ -221,11 +223,7 @@ class Assembly:
                 retain_ms=step.state.retain_ms if step.state else None,
                 stores=self._stores(step_id, flush_each_epoch=operator.flush_each_epoch),
                 event_types=self._event_types(),
-                streams={
-                    stream: StreamSpec(topic, self._codec.arrow_schema(topic))
-                    for stream, topic in stream_topics.items()
-                    if topic in TOPICS
-                },
+                streams=self._streams(planned),
                 broadcast={name: self._tables.tables[name] for name in step.broadcast},
                 stop_on_error=self._flow.topology.on_error.process == "stop",
                 cache_rows=settings.state.cache_rows,
@@ -235,6 +233,20 @@ class Assembly:
                 check_purity=self._flow.check_purity,
             )
         )
+
+    def _streams(self, step: StepPlan) -> dict[str, StreamSpec]:
+        """The streams of a step whose records have the schema of a topic."""
+        return {
+            stream: StreamSpec(
+                topic,
+                self._codec.arrow_schema(topic),
+                target=step.outputs.get(stream),
+                encode=partial(self._codec.encode, topic) if stream in step.outputs else None,
+                record_bytes_max=self._flow.log.record_bytes_max,
+            )
+            for stream, topic in step.stream_topics.items()
+            if topic in TOPICS
+        }
 
     def _event_types(self) -> Mapping[str, type[msgspec.Struct]]:
         """By topic, and for streams that only other steps read by the name of their records."""

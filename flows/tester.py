@@ -23,6 +23,7 @@ import msgspec
 
 from broker.contract import Headers, Record, TopicPartition, TopicSpec
 from broker.embedded import EmbeddedLog
+from broker.record_size import RECORD_BYTES_MAX_DEFAULT
 from config.settings import Settings
 from config.topics import TOPICS
 from config.topology import Topology
@@ -57,6 +58,7 @@ class FlowTester:
         operators: operators that the topology may name; those of the product unless given.
         settings: settings to start from; log and state folders are replaced by temporary ones.
         partitions: partitions of every topic that is not broadcast.
+        record_bytes_max: the largest record that the log takes from the flow.
 
     """
 
@@ -68,16 +70,17 @@ class FlowTester:
         settings: Settings | None = None,
         schemas: SchemaSource | None = None,
         partitions: int = 2,
+        record_bytes_max: int = RECORD_BYTES_MAX_DEFAULT,
     ) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="flow-tester-"))
         loaded = topology if isinstance(topology, Topology) else load(topology, operators)
         base = settings or Settings()
         base = replace(base, state=replace(base.state, dir=self._folder / "state"))
-        self._log = EmbeddedLog(self._folder / "log")
+        self._log = EmbeddedLog(self._folder / "log", record_bytes_max=record_bytes_max)
         self._schemas = schemas or FolderSchemas(SCHEMA_FOLDER)
         self._flow = Flow(loaded, operators, EVENT_TYPES, base, self._log, self._schemas, check_purity=True)
         self._codec = Codec.latest(self._schemas, EVENT_TYPES)
-        self._producer = self._log.producer("tester")
+        self._producer = EmbeddedLog(self._folder / "log").producer("tester")
         self._clock_s = START_S
         self._read_from: dict[TopicPartition, int] = {}
         self._assembly: Assembly | None = None

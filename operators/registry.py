@@ -11,8 +11,9 @@ import msgspec
 from config.topology import OperatorSpec
 from operators.state.groups import GroupStores
 from operators.stream.kernel import Kernel
-from operators.stream.scalar import ScalarKernel, StreamSpec
+from operators.stream.scalar import ScalarKernel
 from operators.stream.step import Logic, PureLogic
+from operators.stream.streams import StreamSpec
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,8 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from broker.contract import Transaction
 from config.crash_points import CrashPoint, reach
-from config.errors import RecordTooLargeError
-from operators.stream.records import DeadLetter, Outcome
-from sinks.dead_letters import headers_of
+from operators.stream.records import Outcome
+from sinks.dead_letters import send_dead_letter
 
 PART = "committer"
 
@@ -68,7 +67,7 @@ class Committer(StatefulSinkPartition[Outcome, None]):
         for encoded in item.outputs:
             self._transaction.send_batch(encoded.topic, *encoded.pairs())
         for letter in item.dead_letters:
-            self._send_dead_letter(letter)
+            send_dead_letter(self._transaction, self._dead_letter_topic, letter, self._flow)
         for change in item.changes:
             self._transaction.send_batch(change.topic, change.keys, change.values, partition=change.group)
         epoch = self._epoch
@@ -81,15 +80,6 @@ class Committer(StatefulSinkPartition[Outcome, None]):
             epoch.anomalies[kind] = epoch.anomalies.get(kind, 0) + count
         if len(item.timestamps_ms):
             epoch.timestamps_ms = item.timestamps_ms
-
-    def _send_dead_letter(self, letter: DeadLetter) -> None:
-        headers = headers_of(letter, self._flow)
-        try:
-            self._transaction.send(self._dead_letter_topic, letter.key, letter.value, headers=headers)
-        except RecordTooLargeError as error:
-            # Its bytes stay in the source topic, at the place the headers name; what cannot be carried is left there.
-            headers.append(("orderflow.value-omitted", str(error).encode()))
-            self._transaction.send(self._dead_letter_topic, letter.key, None, headers=headers)
 
     def snapshot(self) -> None:
         """Bytewax calls this at the end of every epoch: the commit point."""

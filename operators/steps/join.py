@@ -1,13 +1,13 @@
 """The operator `join_status_executions`: engine statuses and venue executions of an order, joined and enriched.
 
 A columnar kernel: the orders at hand are rows of a table in memory, a bounded cache over the key groups' stores; a
-batch is folded into it whole. Every changed row is put to the stores at once, so any row may leave the table between
-two calls.
+batch is folded into it whole. What it comes to is made ready before any of it is kept, so that an event of which
+something does not fit, a row, an output or a sum, is refused alone and leaves nothing behind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,34 +15,27 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from config.errors import ProcessingError
+from config.errors import BrokenWorldError, ProcessingError
 from config.topology import OperatorSpec
+from operators.model.events import OrderAnomaly
 from operators.model.orders.fold import fold_executions, fold_statuses
 from operators.model.orders.folded import Folded
-from operators.model.orders.layout import Column
-from operators.model.orders.old_executions import names_beside
 from operators.model.orders.parents import FamilyChange
 from operators.model.orders.schemas import ANOMALY
 from operators.model.orders.state import Context
-from operators.model.orders.table import OrderTable, chunk_count
 from operators.registry import Build, Operator
 from operators.state.groups import GroupStores
-from operators.state.store import HEADER_BYTES, NEVER, header
+from operators.steps.cached_orders import CachedOrders, Values
 from operators.steps.fee_schedules import fee_schedule, fee_schedule_problems
+from operators.steps.folding import Fold, Made, Part, halves
 from operators.steps.turns import EXECUTION, STATUS, turns
 from operators.stream.event_time import EventTime
 from operators.stream.kernel import StepOutcome, StreamBatch
 from operators.stream.keys import RECORD_KEY
 from operators.stream.records import Changes, Columns, DeadLetter, Ints
+from operators.stream.streams import StreamSpec
 
-EXPIRE_LIMIT: Final = 2_000
-"""Closed orders forgotten at most per key group and call: forgetting must not hold up what is new."""
-EVICT_SHARE: Final = 8
-_BESIDE: Final = b"\x00"
-_NEVER: Final = NEVER.to_bytes(8, "big")
 _DAY_MS: Final = 86_400_000
-
-Fold = Callable[[OrderTable, pa.RecordBatch, Ints, Context], Folded]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +54,16 @@ class JoinKernel:
         stores: GroupStores,
         context: Context,
         *,
+        streams: Mapping[str, StreamSpec],
         stop_on_error: bool,
         cache_rows: int,
         clock_ahead_max_ms: int,
+        record_bytes_max: int,
     ) -> None:
         self._step_id, self._stores, self._context = step_id, stores, context
-        self._stop_on_error, self._cache_rows = stop_on_error, cache_rows
+        self._streams, self._stop_on_error = streams, stop_on_error
         self._event_time = EventTime(stores, clock_ahead_max_ms)
-        self._table = OrderTable(self._load_beside)
-        self._groups = np.zeros(1024, np.int64)
-        self._calls = 0
+        self._orders = CachedOrders(step_id, stores, rows_max=cache_rows, record_bytes_max=record_bytes_max)
 
     def open(self, groups: Sequence[int]) -> None:
         self._stores.ensure(groups)
@@ -82,185 +75,138 @@ class JoinKernel:
         self._stores.close(committed=committed)
 
     def process(self, inputs: Mapping[str, Columns], *, now_ms: int) -> StepOutcome:
-        outcome, changed = StepOutcome(), list[Ints]()
-        self._calls += 1
-        changes = _Changes(self._stores)
-        for fold, columns, rows in self._in_turns(inputs, now_ms, outcome):
-            folded = fold(self._table, columns.batch, rows, self._context)
-            self._deliver(folded, columns, outcome, changes)
-            changed.append(folded.rows)
-        if changed:
-            self._put_rows(np.unique(np.concatenate(changed)), changes)
-        self._expire(changes)
+        outcome, changes = StepOutcome(), _Changes(self._stores.changelog)
+        self._orders.call_began()
+        parts = list(self._in_turns(inputs, now_ms, outcome))
+        if parts:
+            self._fold(parts, outcome, changes)
+        for forgotten in self._orders.expire():
+            changes.add(forgotten)
         for group in self._event_time.take_advanced():
-            changes.of(group).append(*self._stores.stream_time_change(group))
-        if not changed and (proof := self._stores.proof()) is not None:
-            group, key, value = proof
-            changes.of(group).append(key, value)
+            changes.add_one(group, *self._stores.stream_time_change(group))
+        if not parts and (proof := self._stores.proof()) is not None:
+            changes.add_one(*proof)
         outcome.changes = changes.take()
-        self._evict()
+        self._orders.evict()
         return outcome
 
-    def _in_turns(
-        self, inputs: Mapping[str, Columns], now_ms: int, outcome: StepOutcome
-    ) -> Iterator[tuple[Fold, Columns, Ints]]:
+    def _fold(self, parts: Sequence[Part], outcome: StepOutcome, changes: _Changes) -> None:
+        """Folds a batch. If something of it does not fit, its halves: one event is refused, and not the batch.
+
+        Halving is in the order of processing, and what a half comes to is kept before the next one begins.
+        """
+        waiting = [parts]
+        while waiting:
+            parts = waiting.pop()
+            try:
+                made = self._make(parts)
+            except BrokenWorldError:
+                raise
+            except Exception as error:  # the one boundary where a fault of one event becomes its dead letter
+                self._orders.take_back(np.unique(np.concatenate([part.rows for part in parts])))
+                if sum(map(len, parts)) > 1:
+                    first, second = halves(parts)
+                    waiting += [second, first]
+                    continue
+                made = Made(dead_letters=[self._dead_letter(parts[0].columns, 0, error)])
+            self._keep(made, outcome, changes)
+
+    def _in_turns(self, inputs: Mapping[str, Columns], now_ms: int, outcome: StepOutcome) -> Iterator[Part]:
         """What is to be folded, one after the other: see `turns`. An order's events of one role may come in parts."""
-        given = []
+        given: list[Part] = []
         for role, fold in _FOLDS:
             columns = inputs.get(role)
             if columns is not None and len(columns):
                 self._event_time.advance(columns.groups, columns.times_ms, now_ms, outcome.anomalies)
-                given.append((fold, columns, self._rows(columns)))
+                given.append(Part(fold, columns, self._orders.rows(columns)))
                 outcome.records_in += len(columns)
         if len(given) < len(_FOLDS):
             yield from given
             return
-        rows_and_times = [(rows, columns.batch.column("occurredAt").to_numpy()) for _, columns, rows in given]
+        rows_and_times = [(part.rows, part.columns.batch.column("occurredAt").to_numpy()) for part in given]
         of_roles = turns(*rows_and_times[STATUS], *rows_and_times[EXECUTION])
         for turn in range(int(max(of_role.max() for of_role in of_roles)) + 1):
-            fold, columns, rows = given[turn % len(_FOLDS)]
+            part = given[turn % len(_FOLDS)]
             chosen = np.flatnonzero(of_roles[turn % len(_FOLDS)] == turn)
-            if len(chosen) == len(rows):
-                yield fold, columns, rows
+            if len(chosen) == len(part):
+                yield part
             elif len(chosen):
-                yield fold, columns.take(chosen), rows[chosen]
+                yield Part(part.fold, part.columns.take(chosen), part.rows[chosen])
 
-    def _rows(self, columns: Columns) -> Ints:
-        """The table's row of each record's key; rows that are not in memory are read, those that are nowhere made."""
-        table, keys = self._table, columns.keys
-        rows = table.find(keys)
-        missing = np.flatnonzero(rows < 0)
-        if len(missing):
-            self._load(missing.tolist(), columns)
-            rows[missing] = table.find([keys[i] for i in missing.tolist()])
-        table.last_used[rows] = self._calls
-        return rows
+    def _make(self, parts: Sequence[Part]) -> Made:
+        """Folds the parts. Raises whatever says that something of it does not fit its row, its schema or the log."""
+        made, rows = Made(), list[Ints]()
+        for part in parts:
+            folded = part.fold(self._orders.table, part.columns.batch, part.rows, self._context)
+            self._tell(made, folded, part.columns)
+            made.new += self._orders.beside(folded.beside)
+            rows.append(folded.rows)
+        made.new += self._orders.changed(np.unique(np.concatenate(rows)))
+        return made
 
-    def _load(self, missing: Sequence[int], columns: Columns) -> None:
-        wanted: dict[int, dict[bytes, None]] = {}
-        for i, group in zip(missing, columns.groups[np.array(missing)].tolist(), strict=True):
-            wanted.setdefault(group, {})[columns.keys[i]] = None
-        add = self._table.add
-        for group, keys in wanted.items():
-            found = self._stores.get_many(group, list(keys))
-            rows = np.array([add(key) for key in keys], np.int64)
-            self._grow(int(rows.max()))
-            self._groups[rows] = group
-            if found:
-                known = [(row, found[key]) for row, key in zip(rows.tolist(), keys, strict=True) if key in found]
-                self._table.put_many([row for row, _ in known], [value[HEADER_BYTES:] for _, value in known])
-
-    def _grow(self, row: int) -> None:
-        if row >= len(self._groups):
-            self._groups = np.concatenate([self._groups, np.zeros(max(len(self._groups), row), np.int64)])
-
-    def _load_beside(self, key: bytes, names: Sequence[bytes]) -> list[bytes]:
-        keys = [key + _BESIDE + name for name in names]
-        found = self._stores.get_many(int(self._groups[self._table.index[key]]), keys)
-        return [found[beside][HEADER_BYTES:] for beside in keys]
-
-    def _deliver(self, folded: Folded, columns: Columns, outcome: StepOutcome, changes: _Changes) -> None:
-        for stream, batch, positions in (
+    def _tell(self, made: Made, folded: Folded, columns: Columns) -> None:
+        streams = [
             ("consolidated", folded.consolidated, folded.consolidated_from),
             ("enriched", folded.enriched, folded.enriched_from),
             ("family", folded.family, folded.family_from),
-        ):
-            if batch.num_rows:
-                keys = batch.column("key").cast(pa.binary())
-                outcome.streams.setdefault(stream, []).append(StreamBatch(batch, keys, columns.origin, positions))
+        ]
         if folded.anomalies:
-            records = [msgspec.to_builtins(anomaly) for _, anomaly in folded.anomalies]
-            batch = pa.RecordBatch.from_pylist(records, schema=ANOMALY)
-            positions = np.array([position for position, _ in folded.anomalies], np.int64)
-            keys = batch.column("key").cast(pa.binary())
-            outcome.streams.setdefault("anomalies", []).append(StreamBatch(batch, keys, columns.origin, positions))
+            streams.append(("anomalies", *_batch_of(folded.anomalies)))
+        for stream, batch, positions in streams:
+            if batch.num_rows:
+                told = StreamBatch(batch, batch.column("key").cast(pa.binary()), columns.origin, positions)
+                spec = self._streams.get(stream)
+                made.streams.setdefault(stream, []).append(told if spec is None else spec.encoded(told))
         for _, anomaly in folded.anomalies:
-            outcome.anomalies[anomaly.kind] = outcome.anomalies.get(anomaly.kind, 0) + 1
+            made.anomalies[anomaly.kind] = made.anomalies.get(anomaly.kind, 0) + 1
         for position, error in folded.rejected:
-            outcome.dead_letters.append(self._dead_letter(columns, position, error))
-        for beside in folded.beside:
-            group = int(self._groups[self._table.index[beside.key]])
-            name, value = beside.key + _BESIDE + beside.name, header() + beside.value
-            self._stores.put_many(group, [name], [value])
-            changes.of(group).append(name, value)
+            made.dead_letters.append(self._dead_letter(columns, position, error))
+
+    def _keep(self, made: Made, outcome: StepOutcome, changes: _Changes) -> None:
+        """Puts what was made to the stores and on its way to the log."""
+        self._orders.put(made.new)
+        for values in made.new:
+            changes.add(values)
+        for stream, batches in made.streams.items():
+            outcome.streams.setdefault(stream, []).extend(batches)
+        for kind, count in made.anomalies.items():
+            outcome.anomalies[kind] = outcome.anomalies.get(kind, 0) + count
+        outcome.dead_letters += made.dead_letters
 
     def _dead_letter(self, columns: Columns, position: int, error: Exception) -> DeadLetter:
         letter = columns.dead_letter(position, step=self._step_id, error=error)
         if self._stop_on_error:
             place = f"{letter.topic}-{letter.partition}@{letter.offset}"
-            raise ProcessingError(f"step {self._step_id}: {error} on {place}; nothing of its epoch was committed")
+            raise ProcessingError(
+                f"step {self._step_id}: {letter.error}: {error} on {place}; nothing of its epoch was committed"
+            ) from error
         return letter
-
-    def _put_rows(self, rows: Ints, changes: _Changes) -> None:
-        groups, table = self._groups[rows], self._table
-        due = table.numbers[:, Column.EXPIRE_AT_MS]
-        for group in np.unique(groups).tolist():
-            chosen = rows[groups == group]
-            heads = due[chosen].astype(">i8").tobytes()
-            keys = [table.keys[row] for row in chosen.tolist()]
-            values = [
-                heads[at : at + 8] + _NEVER + body
-                for at, body in zip(range(0, len(heads), 8), table.serialise(chosen), strict=True)
-            ]
-            self._stores.put_many(group, keys, values)
-            changes.of(group).extend(keys, values)
-
-    def _expire(self, changes: _Changes) -> None:
-        """Forgets closed orders whose time has come: the row, what lies beside it, and their places in the table."""
-        for group in self._stores.open_groups:
-            until_ms = self._stores.stream_time_ms(group)
-            due = [key for _, key in self._stores.due(group, until_ms, EXPIRE_LIMIT)]
-            if not due:
-                continue
-            gone: list[bytes] = []
-            for key, value in self._stores.get_many(group, due).items():
-                # Later events may have put it off since the index was written.
-                if int.from_bytes(value[:8], "big") <= until_ms:
-                    gone.append(key)
-                    gone += [key + _BESIDE + name for name in names_beside(chunk_count(value[HEADER_BYTES:]))]
-            self._table.drop([self._table.index[key] for key in gone if key in self._table.index])
-            self._stores.put_many(group, gone, [None] * len(gone))
-            changes.of(group).extend(gone, [None] * len(gone))
-
-    def _evict(self) -> None:
-        """Lets the rows longest unused leave the table when it is over its bound; the stores have them."""
-        over = len(self._table) - self._cache_rows
-        if over <= 0:
-            return
-        used = np.fromiter(self._table.index.values(), np.int64, len(self._table))
-        count = min(len(used), over + self._cache_rows // EVICT_SHARE)
-        oldest = used[np.argpartition(self._table.last_used[used], count - 1)[:count]]
-        self._table.drop(oldest[self._table.last_used[oldest] < self._calls].tolist())
-
-
-class _Pending:
-    """New values of one key group."""
-
-    def __init__(self) -> None:
-        self.keys: list[bytes] = []
-        self.values: list[bytes | None] = []
-
-    def append(self, key: bytes, value: bytes | None) -> None:
-        self.keys.append(key)
-        self.values.append(value)
-
-    def extend(self, keys: Iterable[bytes], values: Iterable[bytes | None]) -> None:
-        self.keys += keys
-        self.values += values
 
 
 class _Changes:
     """What a call changed, by key group, on its way to the changelog."""
 
-    def __init__(self, stores: GroupStores) -> None:
-        self._changelog = stores.changelog
-        self._pending: dict[int, _Pending] = {}
+    def __init__(self, changelog: str) -> None:
+        self._changelog = changelog
+        self._by_group: dict[int, tuple[list[bytes], list[bytes | None]]] = {}
 
-    def of(self, group: int) -> _Pending:
-        return self._pending.setdefault(group, _Pending())
+    def add(self, new: Values) -> None:
+        keys, values = self._by_group.setdefault(new.group, ([], []))
+        keys += new.keys
+        values += new.values
+
+    def add_one(self, group: int, key: bytes, value: bytes) -> None:
+        self.add(Values(group, [key], [value]))
 
     def take(self) -> list[Changes]:
-        return [Changes(self._changelog, group, p.keys, p.values) for group, p in self._pending.items() if p.keys]
+        return [Changes(self._changelog, group, *given) for group, given in self._by_group.items() if given[0]]
+
+
+def _batch_of(told: Sequence[tuple[int, OrderAnomaly]]) -> tuple[pa.RecordBatch, Ints]:
+    """Anomalies with the positions of the events behind them, as columns."""
+    records = [msgspec.to_builtins(anomaly) for _, anomaly in told]
+    positions = np.array([position for position, _ in told], np.int64)
+    return pa.RecordBatch.from_pylist(records, schema=ANOMALY), positions
 
 
 # In the order of the turns' roles.
@@ -274,9 +220,11 @@ def _build(given: Build) -> JoinKernel:
         given.step_id,
         given.stores,
         context,
+        streams=given.streams,
         stop_on_error=given.stop_on_error,
         cache_rows=given.cache_rows,
         clock_ahead_max_ms=given.clock_ahead_max_ms,
+        record_bytes_max=given.record_bytes_max,
     )
 
 

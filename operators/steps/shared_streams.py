@@ -12,7 +12,7 @@ from operators.registry import Build, Operator
 from operators.stream.arrow_types import schema_of
 from operators.stream.dormant import DormantKernel
 from operators.stream.kernel import Kernel
-from operators.stream.scalar import StreamSpec
+from operators.stream.streams import StreamSpec
 
 _NAME: Final = SharedRequest.__name__
 

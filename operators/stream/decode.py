@@ -20,6 +20,7 @@ from operators.stream.records import Columns, DeadLetter, Flags, Ints, Origin, R
 HEADER_BYTES: Final = 5
 _MEMO_MAX: Final = 1_000
 RECORD_BYTES_MAX: Final = 8_192
+EVENT_AHEAD_MAX_MS: Final = 86_400_000
 _MICROS_PER_MS: Final = 1_000
 _KEY_FIELD: Final = "key"
 _NUL: Final = b"\0"
@@ -46,8 +47,10 @@ class Decoder:
         on_error: Callable[[DeadLetter], DeadLetter],
         *,
         record_bytes_max: int = RECORD_BYTES_MAX,
+        event_ahead_max_ms: int = EVENT_AHEAD_MAX_MS,
     ) -> None:
-        self._codec, self.on_error, self._record_bytes_max = codec, on_error, record_bytes_max
+        self._codec, self.on_error = codec, on_error
+        self._record_bytes_max, self._event_ahead_max_ms = record_bytes_max, event_ahead_max_ms
         self._sources = {source.name: source for source in sources}
         self._filters = {
             source.name: FirstFieldFilter(*next(iter(source.where.items())), schemas)
@@ -55,20 +58,22 @@ class Decoder:
             if source.where and next(iter(source.where)) == codec.arrow_schema(source.topic).names[0]
         }
 
-    def __call__(self, reads: Sequence[Read]) -> tuple[dict[str, Columns], list[DeadLetter]]:
-        """The columns of every source with rows, and the records that could not be decoded."""
+    def __call__(self, reads: Sequence[Read], *, now_ms: int) -> tuple[dict[str, Columns], list[DeadLetter]]:
+        """The columns of every source with rows, and the records that could not be decoded or are out of bounds."""
         by_source: dict[str, list[Read]] = {}
         for read in reads:
             by_source.setdefault(read.source, []).append(read)
         streams, dead = {}, []
         for name, parts in by_source.items():
-            columns, bad = self._decode(self._sources[name], parts)
+            columns, bad = self._decode(self._sources[name], parts, now_ms)
             dead += bad
             if columns is not None and len(columns):
                 streams[name] = columns
         return streams, dead
 
-    def _decode(self, source: SourceDecoder, parts: Sequence[Read]) -> tuple[Columns | None, list[DeadLetter]]:
+    def _decode(
+        self, source: SourceDecoder, parts: Sequence[Read], now_ms: int
+    ) -> tuple[Columns | None, list[DeadLetter]]:
         wanted = self._filters.get(source.name)
         records: list[Record] = []
         counts: list[int] = []
@@ -92,12 +97,13 @@ class Decoder:
         letters = [(row, key_error(own[row].as_py())) for row in np.flatnonzero(~keep).tolist()]
         if _KEY_FIELD in batch.schema.names:
             letters += _strangers(batch.column(_KEY_FIELD), own, keep)
+        for name, value in source.where.items():
+            keep &= pc.fill_null(pc.equal(batch.column(name), value), False).to_numpy(zero_copy_only=False)
+        letters += self._ahead(batch.column(source.event_time), keep, now_ms)
         dead += [
             self.on_error(dead_letter(records[rows[row]], step="decode", error=e))
             for row, e in sorted(letters, key=_row)
         ]
-        for name, value in source.where.items():
-            keep &= pc.fill_null(pc.equal(batch.column(name), value), False).to_numpy(zero_copy_only=False)
         if not keep.all():
             rows, batch = rows[keep], batch.filter(pa.array(keep))
         if not len(rows):
@@ -119,6 +125,17 @@ class Decoder:
     def _size_error(self, size_bytes: int) -> InvalidRecordError:
         most = f"engine.record_bytes_max allows {self._record_bytes_max}"
         return InvalidRecordError(f"the record has {size_bytes} bytes; {most}")
+
+    def _ahead(self, times: pa.Array, keep: Flags, now_ms: int) -> list[tuple[int, InvalidRecordError]]:
+        """Takes out rows of a day that has not come: windows, trading days and limits would go on from there."""
+        micros, latest = times.to_numpy(zero_copy_only=False), (now_ms + self._event_ahead_max_ms) * _MICROS_PER_MS
+        ahead = np.flatnonzero(keep & (micros > latest)).tolist()
+        keep[ahead] = False
+        return [(row, self._ahead_error(int(micros[row]) // _MICROS_PER_MS - now_ms)) for row in ahead]
+
+    def _ahead_error(self, ahead_ms: int) -> InvalidRecordError:
+        most = f"engine.event_ahead_max_ms allows {self._event_ahead_max_ms}"
+        return InvalidRecordError(f"its event time is {ahead_ms} ms ahead of the clock; {most}")
 
     def _columns(
         self,

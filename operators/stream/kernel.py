@@ -13,13 +13,17 @@ from operators.stream.records import Changes, Columns, DeadLetter, Ints, Origin
 
 @dataclass(slots=True)
 class StreamBatch:
-    """Records that a step puts on one of its output streams: columns, their keys, and the inputs behind them."""
+    """Records that a step puts on one of its output streams: columns, their keys, and the inputs behind them.
+
+    `values` are the records as bytes, where the stream is written to a topic.
+    """
 
     batch: pa.RecordBatch
     keys: Sequence[bytes] | pa.Array
     origin: Origin
     origin_rows: Ints | None = None
     """Which row of the origin is behind each record; None if they correspond one to one."""
+    values: pa.Array | None = None
 
 
 @dataclass(slots=True)

@@ -1,4 +1,4 @@
-"""What one process does with an epoch's items: decode, run the steps segment by segment, encode what goes out.
+"""What one process does with an epoch's items: decode, run the steps segment by segment, gather what goes out.
 
 A segment is a run of steps with no exchange between them. The first holds the steps keyed by the record's own key: the
 lane that reads a partition owns its key group. Each later segment needs its rows brought to the owners of their key
@@ -18,7 +18,6 @@ import pyarrow as pa
 
 from broker.murmur2 import partitions_of
 from config.crash_points import CrashPoint, reach
-from operators.codec.codec import Codec
 from operators.stream.decode import Decoder, key_error, usable_keys
 from operators.stream.kernel import Kernel, StepOutcome, StreamBatch
 from operators.stream.keys import KEYS, RECORD_KEY, key_groups
@@ -89,12 +88,11 @@ class Pipeline:
     def __init__(
         self,
         plan: Plan,
-        codec: Codec,
         decoder: Decoder,
         kernels: Mapping[str, Kernel],
         observer: Observer | None = None,
     ) -> None:
-        self._plan, self._codec, self._decoder, self._kernels = plan, codec, decoder, kernels
+        self._plan, self._decoder, self._kernels = plan, decoder, kernels
         self._observer = observer or Observer()
         self._epoch = -1
         self._told_ms: dict[int, int] = {}
@@ -117,7 +115,7 @@ class Pipeline:
             work = Work(batch[0].epoch, batch[-1].now_ms, outcome=Outcome(batch[0].epoch))
             reads = [read for item in batch for read in item.reads]
             work.ticks = not reads
-            work.streams, dead = self._decoder(reads)
+            work.streams, dead = self._decoder(reads, now_ms=work.now_ms)
             for item in batch:
                 work.outcome.progress.update(item.progress)
             work.outcome.dead_letters += dead
@@ -182,7 +180,7 @@ class Pipeline:
         for stream, batches in result.streams.items():
             topic = step.stream_topics[stream]
             if (target := step.outputs.get(stream)) is not None:
-                outcome.outputs += [Encoded(target, b.keys, self._codec.encode(topic, b.batch)) for b in batches]
+                outcome.outputs += [_to_send(target, batch) for batch in batches]
             if any(f"{step.id}.{stream}" in s.inputs.values() for s in self._plan.steps):
                 work.streams[f"{step.id}.{stream}"] = concatenate([_columns(topic, b) for b in batches])
         self._observer.step_processed(step.id, result, time.perf_counter() - started)
@@ -254,6 +252,11 @@ def split_by_group(columns: Columns) -> list[tuple[int, Columns]]:
         (group, columns.take(order[start:end]))
         for group, start, end in zip(groups.tolist(), starts.tolist(), ends.tolist(), strict=True)
     ]
+
+
+def _to_send(topic: str, stream: StreamBatch) -> Encoded:
+    assert stream.values is not None, f"a step made records for {topic} and did not encode them"
+    return Encoded(topic, stream.keys, stream.values)
 
 
 def _columns(topic: str, stream: StreamBatch) -> Columns:

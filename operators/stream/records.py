@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from broker.contract import Headers, Record, TopicPartition
+from config.errors import BadRecordError
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -199,7 +201,8 @@ class DeadLetter:
 
 
 def dead_letter(record: Record, *, step: str, error: Exception) -> DeadLetter:
-    """The dead letter of a record as read."""
+    """The dead letter of a record as read. A fault of logic brings its trace, for whoever mends it."""
+    trace = "" if isinstance(error, BadRecordError) else "\n" + "".join(traceback.format_exception(error)[-3:])
     return DeadLetter(
         topic=record.topic(),
         partition=record.partition(),
@@ -209,7 +212,7 @@ def dead_letter(record: Record, *, step: str, error: Exception) -> DeadLetter:
         headers=record.headers() or [],
         step=step,
         error=type(error).__name__,
-        message=str(error),
+        message=str(error) + trace,
     )
 
 

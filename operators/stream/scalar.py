@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
 
@@ -14,7 +12,7 @@ import pyarrow as pa
 
 from broker.contract import Record
 from broker.record_size import RECORD_BYTES_MAX_DEFAULT
-from config.errors import BadRecordError, InvalidRecordError, ProcessingError, RecordTooLargeError
+from config.errors import EncodeError, InvalidRecordError, ProcessingError, RecordTooLargeError
 from operators.state.groups import GroupStores
 from operators.state.store import NEVER, header
 from operators.stream.event_time import CLOCK_JUMP
@@ -32,19 +30,12 @@ from operators.stream.scalar_call import (
 )
 from operators.stream.state_cache import StateCache
 from operators.stream.step import Context, Logic, Result
+from operators.stream.streams import StreamSpec
 
 DUE_LIMIT: Final = 2_000
-# What encoders raise for a value that their schema does not take, such as a sum beyond 64 bits, and what a state is
-# that the changelog would refuse.
-_UNFIT: Final = (pa.ArrowException, OverflowError, RecordTooLargeError, TypeError, ValueError)
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSpec:
-    """An output stream of a step: the topic whose schema its records have, and that schema as Arrow sees it."""
-
-    topic: str
-    schema: pa.Schema
+# What encoders raise for a value that their schema does not take, such as a sum beyond 64 bits, and what an output or a
+# state is that the log would refuse.
+_UNFIT: Final = (pa.ArrowException, EncodeError, OverflowError, RecordTooLargeError, TypeError, ValueError)
 
 
 class ScalarKernel:
@@ -52,8 +43,8 @@ class ScalarKernel:
 
     Records of several inputs are taken in the order of event time as far as the order within each partition allows.
     States are read in bulk, kept in a bounded cache, and encoded once per key and call. If something that logic
-    returned cannot be encoded, or a state is larger than the log takes, the call is undone and made again with every
-    result checked, so that one record is refused and not the batch: logic is pure.
+    returned cannot be encoded, or a state or an output is larger than the log takes, the call is undone and made again
+    with every result checked, so that one record is refused and not the batch: logic is pure.
     """
 
     def __init__(
@@ -164,7 +155,7 @@ class ScalarKernel:
                 context.part = partial(self._cache.part, call, row.group, key)
                 results.append((key, self._logic.on_record(state, key, row.role, row.record, context)))
             for key, result in results:
-                self._check(key, result, call)
+                self._check(key, result, row.record_key, call)
         except ProcessingError:
             raise
         except Exception as error:  # the one boundary where logic's errors become dead letters or stop the flow
@@ -173,7 +164,7 @@ class ScalarKernel:
         for key, result in results:
             self._accept(row.group, key, result, row, call)
 
-    def _check(self, key: str, result: Result[Any], call: Call) -> None:
+    def _check(self, key: str, result: Result[Any], record_key: bytes, call: Call) -> None:
         """Raises for a result that cannot be kept; what encoding would find is looked for only in a checked call."""
         for suffixes in (result.entries, result.parts):
             if suffixes and len(key) + max(map(len, suffixes)) > CHARACTERS_ALWAYS_FIT:
@@ -187,9 +178,8 @@ class ScalarKernel:
             for suffix, value in result.parts.items():
                 self._check_size(f"{key}{suffix}".encode(), None if value is None else header() + self._encode(value))
             for output in result.outputs:
-                pa.RecordBatch.from_pylist(
-                    [msgspec.to_builtins(output.value)], schema=self._streams[output.stream].schema
-                )
+                output_key = record_key if output.key is None else output.key.encode()
+                self._streams[output.stream].check(output_key, msgspec.to_builtins(output.value))
 
     def _check_size(self, key: bytes, value: bytes | None) -> None:
         """Raises `RecordTooLargeError` for a value that the changelog does not take."""
@@ -227,10 +217,7 @@ class ScalarKernel:
             raise ProcessingError(
                 f"step {self._step_id}: {type(error).__name__}: {error} on {place}; nothing of its epoch was committed"
             ) from error
-        letter = dead_letter(record, step=self._step_id, error=error)
-        if not isinstance(error, BadRecordError):  # a fault of the logic: whoever mends it wants to see where
-            letter.message += "\n" + "".join(traceback.format_exception(error)[-3:])
-        call.dead_letters.append(letter)
+        call.dead_letters.append(dead_letter(record, step=self._step_id, error=error))
 
     def _run_due(self, call: Call) -> None:
         """Calls back every key whose time has come since the last flush."""
@@ -251,7 +238,7 @@ class ScalarKernel:
         )  # fmt: skip
         try:
             result = self._logic.on_due(entry.state, key, context)
-            self._check(key, result, call)
+            self._check(key, result, key.encode(), call)
         except ProcessingError:
             raise
         except Exception as error:  # the same boundary, for timers; one that failed is not tried again
@@ -293,6 +280,5 @@ class ScalarKernel:
 
     def _batch(self, name: str, emitted: Emitted) -> StreamBatch:
         spec = self._streams[name]
-        return StreamBatch(
-            pa.RecordBatch.from_pylist(emitted.values, schema=spec.schema), emitted.keys, Origin(emitted.sources)
-        )
+        batch = pa.RecordBatch.from_pylist(emitted.values, schema=spec.schema)
+        return spec.encoded(StreamBatch(batch, emitted.keys, Origin(emitted.sources)))

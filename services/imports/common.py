@@ -24,7 +24,7 @@ from operators.codec.codec import Codec
 from operators.model.events import VERSION
 from operators.stream.records import DeadLetter
 from services.records import encode_rows
-from sinks.dead_letters import headers_of
+from sinks.dead_letters import send_dead_letter
 
 INTENT_TOPIC = "orders.input"
 STATUS_TOPIC = "orders.status"
@@ -131,7 +131,7 @@ def _write_batch(transaction: Transaction, codec: Codec, batch: Batch) -> None:
             keys = [record["key"].encode() for record in records]
             transaction.send_batch(topic, keys, encode_rows(codec, topic, records))
     for letter in batch.letters:
-        transaction.send(DEAD_LETTER_TOPIC, letter.key, letter.value, headers=headers_of(letter, DEAD_LETTER_FLOW))
+        send_dead_letter(transaction, DEAD_LETTER_TOPIC, letter, DEAD_LETTER_FLOW)
     transaction.commit({})
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from broker.contract import TopicPartition
-from config.errors import FencedError, RecordTooLargeError
+from broker.record_size import check_record
+from config.errors import FencedError
 from operators.stream.records import Changes, DeadLetter, Encoded, Outcome
 from sinks.committer import PART, CommitObserver, Committer, CommitterSink
 
@@ -18,9 +20,9 @@ INPUT = TopicPartition("orders.executions", 0)
 class RecordingTransaction:
     """A transaction that writes down what is asked of it."""
 
-    def __init__(self, *, value_bytes_max: int = 1_000, fenced: bool = False) -> None:
+    def __init__(self, *, bytes_max: int = 1_000, fenced: bool = False) -> None:
         self.calls: list[tuple[Any, ...]] = []
-        self._value_bytes_max, self._fenced = value_bytes_max, fenced
+        self._bytes_max, self._fenced = bytes_max, fenced
 
     def begin(self) -> None:
         self.calls.append(("begin",))
@@ -29,8 +31,7 @@ class RecordingTransaction:
         self.calls.append(("batch", topic, list(keys), list(values), partition))
 
     def send(self, topic: str, key: Any, value: Any, **more: Any) -> None:
-        if value is not None and len(value) > self._value_bytes_max:
-            raise RecordTooLargeError(topic=topic, index=0, size_bytes=len(value), size_bytes_max=self._value_bytes_max)
+        check_record(topic, key, value, more["headers"], record_bytes_max=self._bytes_max)
         self.calls.append(("send", topic, key, value, more["headers"]))
 
     def commit(self, offsets: Any) -> None:
@@ -121,17 +122,42 @@ def test_the_cut_is_the_furthest_offset_of_each_partition_whatever_the_order_of_
     assert transaction.calls[-1] == ("commit", {INPUT: 9, other: 3})
 
 
-def test_a_dead_letter_too_large_for_its_topic_goes_without_its_value_and_says_so() -> None:
-    transaction = RecordingTransaction(value_bytes_max=10)
+@pytest.mark.parametrize(
+    ("key_bytes", "value_bytes", "header_bytes", "omitted"),
+    [
+        (3, 100, 3, []),
+        (3, 2_000, 3, ["value"]),
+        (3, 2_000, 2_000, ["value", "headers"]),
+        (3, 3, 2_000, ["value", "headers"]),
+        (2_000, 2_000, 3, ["value", "headers", "key"]),
+        (2_000, 2_000, 2_000, ["value", "headers", "key"]),
+    ],
+)
+def test_of_a_dead_letter_too_large_for_its_topic_goes_what_fits_and_it_says_what_is_missing(
+    key_bytes: int, value_bytes: int, header_bytes: int, omitted: list[str]
+) -> None:
+    transaction = RecordingTransaction(bytes_max=1_500)
     part = committer(transaction)
-    part.write_batch([Outcome(0, {INPUT: 1}, dead_letters=[letter(b"x" * 11), letter(b"y")])])
+    failed = replace(letter(b"v" * value_bytes), key=b"k" * key_bytes, headers=[("own", b"h" * header_bytes)])
+    part.write_batch([Outcome(0, {INPUT: 1}, dead_letters=[failed, letter(b"y")])])
     part.snapshot()
     _, large, small, _ = transaction.calls
     headers = dict(large[4])
-    assert (large[2], large[3]) == (b"A|1", None)
+    whole = {"key": failed.key, "value": failed.value, "headers": b"h" * header_bytes}
+    sent = {"key": large[2], "value": large[3], "headers": headers.get("own")}
+    assert sent == {part: None if part in omitted else content for part, content in whole.items()}
     assert headers["__streams.errors.offset"] == b"7"
-    assert b"11 bytes" in headers["orderflow.value-omitted"]
-    assert (small[3], "orderflow.value-omitted" in dict(small[4])) == (b"y", False)
+    assert [part for part in ("value", "headers", "key") if f"orderflow.{part}-omitted" in headers] == omitted
+    assert all(b"more than 1500" in headers[f"orderflow.{part}-omitted"] for part in omitted)
+    assert small[3] == b"y"
+
+
+def test_a_message_too_long_for_a_header_is_cut_between_two_characters() -> None:
+    transaction = RecordingTransaction(bytes_max=100_000)
+    part = committer(transaction)
+    part.write_batch([Outcome(0, {INPUT: 1}, dead_letters=[replace(letter(b"y"), message="x" + "é" * 8_000)])])
+    message = dict(transaction.calls[1][4])["__streams.errors.message"]
+    assert message.decode() == "x" + "é" * 3_999
 
 
 def test_a_zombie_fails_at_its_commit_and_tells_nobody_that_it_committed() -> None:

@@ -285,7 +285,7 @@ class Fills:
 
     def _append(self, item: Item) -> None:
         """Room must have been made, before the sums changed."""
-        if max(abs(item.quantity), item.notional) > INT64_MAX:
+        if max(abs(item.quantity), abs(item.notional)) > INT64_MAX:
             raise InvalidRecordError(f"a fill of {item.quantity} for {item.notional} does not fit 64 bits")
         self._recent += _ITEM.pack(*item)
 

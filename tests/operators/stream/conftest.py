@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,8 +23,9 @@ from operators.model.events import EventType, ExecutionReport, OrderEnriched
 from operators.state.groups import GroupStores
 from operators.stream.kernel import StepOutcome
 from operators.stream.records import Columns, Origin, RecordCopy
-from operators.stream.scalar import ScalarKernel, StreamSpec
+from operators.stream.scalar import ScalarKernel
 from operators.stream.step import Context, Result
+from operators.stream.streams import StreamSpec
 
 TOPIC = "orders.executions"
 OUTPUT = "orders.enrichment"
@@ -81,6 +83,7 @@ class KernelDriver:
     options: dict[str, Any] = field(default_factory=dict)
     now_ms: int = NOW_MS
     offset: int = 0
+    output_bytes_max: int = 1_000_000
 
     def __post_init__(self) -> None:
         self.start()
@@ -94,9 +97,14 @@ class KernelDriver:
         given: dict[str, Any] = {"stop_on_error": False, "cache_rows": 1_000, "clock_ahead_max_ms": 60_000}
         self.kernel = ScalarKernel(
             "step", self.logic, stores, event_types=EVENT_TYPES, broadcast={},
-            streams={"enriched": StreamSpec(OUTPUT, self.codec.arrow_schema(OUTPUT))}, **(given | self.options),
+            streams={"enriched": self.stream()}, **(given | self.options),
         )  # fmt: skip
         self.kernel.open([0, 1])
+
+    def stream(self) -> StreamSpec:
+        """The stream of outputs, which is written to a topic."""
+        encode = partial(self.codec.encode, OUTPUT)
+        return StreamSpec(OUTPUT, self.codec.arrow_schema(OUTPUT), OUTPUT, encode, self.output_bytes_max)
 
     def crash(self) -> None:
         """Ends the process without flushing and starts another."""
@@ -184,13 +192,15 @@ def drive(tmp_path: Path, codec: Codec) -> Iterator[Callable[..., KernelDriver]]
     """Makes a driver of a kernel; each has a changelog and stores of its own."""
     drivers: list[KernelDriver] = []
 
-    def make(logic: Any, **options: Any) -> KernelDriver:
+    def make(logic: Any, *, output_bytes_max: int = 1_000_000, **options: Any) -> KernelDriver:
         number = len(drivers)
         log = EmbeddedLog(tmp_path / f"log-{number}")
         admin = log.admin()
         admin.create_topics([TopicSpec(CHANGELOG, 2)])
         admin.close()
-        drivers.append(KernelDriver(log, tmp_path / f"state-{number}", codec, logic, options))
+        drivers.append(
+            KernelDriver(log, tmp_path / f"state-{number}", codec, logic, options, output_bytes_max=output_bytes_max)
+        )
         return drivers[-1]
 
     yield make

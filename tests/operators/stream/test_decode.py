@@ -18,6 +18,7 @@ from operators.stream.decode import Decoder, FirstFieldFilter, SourceDecoder
 from operators.stream.records import Read, RecordCopy
 
 WANTED = "ORDER_STATUS_CHANGED"
+NOW_MS = 1_790_000_000_000
 
 
 def record(value: bytes | None, *, key: bytes | None = b"A|1", offset: int = 0) -> RecordCopy:
@@ -108,7 +109,7 @@ def test_a_poison_record_costs_a_dead_letter_and_not_the_batch(decoder: Decoder,
     value = good(codec, engine)
     values = [value, None, value, b"\0poison", value[:-3], value]
     reads = [Read("executions", "orders.executions", 1, [record(v, offset=i) for i, v in enumerate(values)])]
-    streams, dead = decoder(reads)
+    streams, dead = decoder(reads, now_ms=NOW_MS)
     columns = streams["executions"]
     assert [r.offset() for r in columns.origin.records] == [0, 2, 5]
     assert (columns.keys, columns.groups.tolist(), columns.times_ms.tolist()) == ([b"A|1"] * 3, [1] * 3, [1_500] * 3)
@@ -124,7 +125,7 @@ def test_a_record_whose_key_cannot_hold_its_state_is_a_dead_letter(
 ) -> None:
     named = "A|1" if key is None or key in (b"A|2", b"\xff\xfe") else key.decode()
     bad, ok = record(good(codec, engine, named), key=key), record(good(codec, engine), offset=1)
-    streams, [letter] = decoder([Read("executions", "orders.executions", 1, [bad, ok])])
+    streams, [letter] = decoder([Read("executions", "orders.executions", 1, [bad, ok])], now_ms=NOW_MS)
     assert (letter.offset, letter.key, letter.error) == (0, key, "InvalidRecordError")
     assert [r.offset() for r in streams["executions"].origin.records] == [1]
 
@@ -133,9 +134,9 @@ def test_a_condition_keeps_only_what_equals_it_and_never_what_is_null(
     decoder: Decoder, codec: Any, engine: Any
 ) -> None:
     records = [record(good(codec, engine, execType=kind), offset=i) for i, kind in enumerate(["TRADE", "NEW", "TRADE"])]
-    streams, dead = decoder([Read("trades", "orders.executions", 1, records)])
+    streams, dead = decoder([Read("trades", "orders.executions", 1, records)], now_ms=NOW_MS)
     assert ([r.offset() for r in streams["trades"].origin.records], dead) == ([0, 2], [])
-    streams, dead = decoder([Read("trades", "orders.executions", 1, records[1:2])])
+    streams, dead = decoder([Read("trades", "orders.executions", 1, records[1:2])], now_ms=NOW_MS)
     assert (streams, dead) == ({}, [])
 
 
@@ -146,7 +147,8 @@ def test_partitions_and_sources_are_kept_apart(decoder: Decoder, codec: Any, eng
             Read("executions", "orders.executions", 0, [record(value)]),
             Read("trades", "orders.executions", 0, [record(value)]),
             Read("executions", "orders.executions", 3, [record(b"\0bad"), record(value)]),
-        ]
+        ],
+        now_ms=NOW_MS,
     )
     assert {name: columns.groups.tolist() for name, columns in streams.items()} == {"executions": [0, 3], "trades": [0]}
 
@@ -158,4 +160,21 @@ def test_what_refuses_dead_letters_stops_the_batch(codec: Any) -> None:
     sources = [SourceDecoder("executions", "orders.executions")]
     decoder = Decoder(codec, FolderSchemas(SCHEMA_FOLDER), sources, stop)
     with pytest.raises(BrokenWorldError):
-        decoder([Read("executions", "orders.executions", 0, [record(b"\0bad")])])
+        decoder([Read("executions", "orders.executions", 0, [record(b"\0bad")])], now_ms=NOW_MS)
+
+
+def test_a_record_of_a_day_that_has_not_come_is_a_dead_letter_and_costs_nobody_else(codec: Any, engine: Any) -> None:
+    sources = [SourceDecoder("trades", "orders.executions", {"execType": "TRADE"})]
+    decoder = Decoder(codec, FolderSchemas(SCHEMA_FOLDER), sources, lambda letter: letter, event_ahead_max_ms=1_000)
+    ahead = [(0, "TRADE"), (1_000, "TRADE"), (1_001, "TRADE"), (10**12, "TRADE"), (10**12, "NEW"), (-(10**12), "TRADE")]
+    records = [
+        record(good(codec, engine, execType=kind, occurredAt=(NOW_MS + ms) * 1_000), offset=i)
+        for i, (ms, kind) in enumerate(ahead)
+    ]
+    streams, dead = decoder([Read("trades", "orders.executions", 1, records)], now_ms=NOW_MS)
+    assert [r.offset() for r in streams["trades"].origin.records] == [0, 1, 5]
+    assert [(letter.offset, letter.error, letter.step) for letter in dead] == [
+        (2, "InvalidRecordError", "decode"), (3, "InvalidRecordError", "decode"),
+    ]  # fmt: skip
+    assert "1001 ms ahead" in dead[0].message
+    assert "engine.event_ahead_max_ms allows 1000" in dead[0].message

@@ -62,7 +62,7 @@ def kernels() -> dict[str, RecordingKernel]:
 def pipeline(codec: Any, kernels: dict[str, RecordingKernel]) -> Pipeline:
     plan = Plan("flow", [[step("own", "order", 4, exchanged=False)], [step("accounts", "account", 3, exchanged=True)]])
     decoder = Decoder(codec, FolderSchemas(SCHEMA_FOLDER), [SourceDecoder("executions", TOPIC)], lambda letter: letter)
-    return Pipeline(plan, codec, decoder, kernels)
+    return Pipeline(plan, decoder, kernels)
 
 
 def item(codec: Any, engine: Any, *keys: str, epoch: int = 0, partition: int = 1) -> Item:

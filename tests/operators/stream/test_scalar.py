@@ -8,8 +8,10 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from config.errors import InvalidRecordError, ProcessingError, StoreError
+from operators.model.events import Fee
 from operators.state.windows import Windows
 from operators.stream.step import FOREVER, Context, Output, PureLogic, Result
 
@@ -149,6 +151,34 @@ def test_a_state_larger_than_the_log_takes_refuses_its_record_and_leaves_no_trac
     assert max(sizes) <= 50
     driver.crash()
     assert quantities(driver.epoch(fill("A|1", 1))) == [("A|1", 3)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "says"),
+    [
+        ({"notional": 2**63}, "EncodeError", "notional 9223372036854775808 of an output for orders.enrichment"),
+        ({"fees": [Fee("SEC", -(2**63) - 1)]}, "EncodeError", "fees[].amount -9223372036854775809"),
+        ({"trade_date": 2**31}, "EncodeError", "does not fit its schema"),
+        ({"venue": "V" * 5_000}, "RecordTooLargeError", "for topic orders.enrichment has"),
+    ],
+)
+def test_an_output_that_does_not_fit_refuses_its_record_and_leaves_no_trace(
+    drive: Any, engine: Any, changes: dict[str, Any], error: str, says: str
+) -> None:
+    def rule(state: Any, record: Any, context: Context) -> Result[Any]:
+        after = engine.Tally(state.records + 1, 0)
+        output = engine.enriched(record, after.records)
+        return Result(
+            after, [Output("enriched", replace(output, **changes) if record.last_quantity == 666 else output)]
+        )
+
+    driver, fill = drive(engine.RuleLogic(rule), output_bytes_max=5_000), engine.Fill
+    outcome = driver.epoch(fill("A|1"), fill("A|2", 666), fill("A|1", 666), fill("A|1"), fill("A|2"))
+    assert quantities(outcome) == [("A|1", 1), ("A|1", 2), ("A|2", 1)]
+    assert [(letter.offset, letter.error) for letter in outcome.dead_letters] == [(1, error), (2, error)]
+    assert says in outcome.dead_letters[0].message
+    driver.crash()
+    assert quantities(driver.epoch(fill("A|1"))) == [("A|1", 3)]
 
 
 def test_a_forgotten_key_leaves_a_tombstone_and_starts_anew(drive: Any, engine: Any, count: Any) -> None:

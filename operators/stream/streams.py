@@ -1,0 +1,85 @@
+"""The output streams of a step: whose schema their records have, and whether what was made fits the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from broker.record_size import RECORD_BYTES_MAX_DEFAULT
+from config.errors import EncodeError, RecordTooLargeError
+from operators.model.money import INT64_MAX, INT64_MIN
+from operators.stream.kernel import StreamBatch
+from operators.stream.records import Ints, Origin
+
+Encode = Callable[[pa.RecordBatch], pa.Array]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpec:
+    """An output stream of a step: the topic whose schema its records have, and that schema as Arrow sees it.
+
+    `target` is the topic it is written to and `encode` makes the values for it; None where only other steps read it.
+    """
+
+    topic: str
+    schema: pa.Schema
+    target: str | None = None
+    encode: Encode | None = None
+    record_bytes_max: int = RECORD_BYTES_MAX_DEFAULT
+
+    def encoded(self, batch: StreamBatch) -> StreamBatch:
+        """The batch with its values, if the stream is written to a topic.
+
+        `EncodeError` or `RecordTooLargeError` for the first record that does not fit: whoever made it can still take
+        back all that came of its input, which nobody can once it is on its way to the committer.
+        """
+        if self.encode is None or self.target is None:
+            return batch
+        values = self.encode(batch.batch)
+        check_sizes(self.target, batch.keys, values, self.record_bytes_max)
+        return replace(batch, values=values)
+
+    def check(self, key: bytes, record: dict[str, Any]) -> None:
+        """Raises `EncodeError` or `RecordTooLargeError` for a record that does not fit."""
+        for path, value in _integers(record):
+            if not INT64_MIN <= value <= INT64_MAX:
+                raise EncodeError(f"{path} {value} of an output for {self.topic} does not fit 64 bits")
+        try:
+            batch = pa.RecordBatch.from_pylist([record], schema=self.schema)
+        except (pa.ArrowException, OverflowError, TypeError, ValueError) as error:
+            raise EncodeError(f"an output for {self.topic} does not fit its schema: {error}") from error
+        self.encoded(StreamBatch(batch, [key], Origin([])))
+
+
+def check_sizes(topic: str, keys: Sequence[bytes] | pa.Array, values: pa.Array, record_bytes_max: int) -> None:
+    """Raises `RecordTooLargeError` for the first record larger than the log takes."""
+    sizes = _lengths(values) + _lengths(keys)
+    if len(sizes) and int(sizes.max()) > record_bytes_max:
+        index = int(np.argmax(sizes > record_bytes_max))
+        raise RecordTooLargeError(
+            topic=topic, index=index, size_bytes=int(sizes[index]), size_bytes_max=record_bytes_max
+        )
+
+
+def _integers(value: Any, path: str = "") -> Iterator[tuple[str, int]]:
+    """Every integer of a record, and where it stands."""
+    if isinstance(value, dict):
+        for name, content in value.items():
+            yield from _integers(content, f"{path}.{name}" if path else name)
+    elif isinstance(value, list | tuple):
+        for content in value:
+            yield from _integers(content, f"{path}[]")
+    elif isinstance(value, int):
+        yield path, value
+
+
+def _lengths(values: Sequence[bytes] | pa.Array) -> Ints:
+    if isinstance(values, pa.Array):
+        lengths: Ints = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False).astype(np.int64)
+        return lengths
+    return np.fromiter(map(len, values), np.int64, len(values))
