@@ -50,4 +50,4 @@ def test_an_empty_topic_is_caught_up_with(log):
 
 
 def test_broadcast_sources_are_not_among_the_topics_that_offsets_are_committed_on():
-    assert event_topics(load_topology("risk_check")) == ("orders.input", "orders.status")
+    assert event_topics(load_topology("risk_check")) == ("orders.input", "orders.status", "risk.releases")
