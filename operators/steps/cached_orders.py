@@ -78,7 +78,17 @@ class CachedOrders:
         self._groups[rows] = group
         if found:
             known = [(row, found[key]) for row, key in zip(rows.tolist(), keys, strict=True) if key in found]
-            self.table.put_many([row for row, _ in known], [value[HEADER_BYTES:] for _, value in known])
+            try:
+                self.table.put_many([row for row, _ in known], [value[HEADER_BYTES:] for _, value in known])
+            except Exception as error:  # whatever another layout makes of the bytes; no event is to blame for it
+                raise self._unreadable(group, error) from error
+
+    def _unreadable(self, group: int, error: Exception) -> StoreError:
+        return StoreError(
+            f"step {self._step_id}: stored orders of key group {group} cannot be read: {error}. Another version wrote "
+            f"them: go back to it, or delete the step's stores and topic {self._stores.changelog}, as the lines "
+            "'State:' in CHANGELOG.md tell, and read the inputs anew"
+        )
 
     def _grow(self, row: int) -> None:
         if row >= len(self._groups):

@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 import numpy as np
 
+from config.errors import StoreError
 from operators.model.arrays import Flags, Ints
 from operators.model.events import OrdStatus, Side
 from operators.model.orders.executions import Execution, Split
@@ -77,6 +78,8 @@ DAY: Final = slice(int(Column.DAY_FILLED), int(Column.DAY_NOTIONAL) + 1)
 BENCHMARK_BYTES: Final = 24
 DAY_BYTES: Final = 16
 WIDTH: Final = int(Column.PARENT) + 1
+LAYOUT: Final = 1
+"""To be raised, up to 15, with every change of what a stored row means: rows of another one are refused."""
 NO_NAME: Final = name_id("")
 """In place of a parent whose id was given as an empty text, which is nobody."""
 UNKNOWN: Final = np.zeros(WIDTH, np.int64)
@@ -87,9 +90,9 @@ UNKNOWN[Column.EXPIRE_AT_MS] = FOREVER_MS
 
 # The small columns share one of 64 bits. From the lowest bit: 6 of the engine's voice, 6 of the venues', 3 of the side
 # plus one, 4 of the number of recent executions, 1 whether there are benchmarks, 1 whether there is a trade date, its
-# 32 bits, 1 whether the order is in its second day or a later one, 1 whether a parent was named.
+# 32 bits, 1 whether the order is in its second day or a later one, 1 whether a parent was named, 4 of the layout.
 _AT_VENUE_BIT, _SIDE_BIT, _RECENT_BIT, _BENCHMARK_BIT, _DATED_BIT, _DATE_BIT = 6, 12, 15, 19, 20, 21
-_DAY_BIT, _PARENT_BIT = 53, 54
+_DAY_BIT, _PARENT_BIT, _LAYOUT_BIT = 53, 54, 55
 _DATE_MASK: Final = 2**32 - 1
 _DATE_OFFSET: Final = 2**31
 
@@ -150,13 +153,18 @@ def pack(numbers: Ints) -> Parts:
         | np.where(dated, date + _DATE_OFFSET, 0) << _DATE_BIT
         | parts.day.astype(np.int64) << _DAY_BIT
         | parts.parent.astype(np.int64) << _PARENT_BIT
+        | LAYOUT << _LAYOUT_BIT
     )
     return parts
 
 
 def unpack(numbers: Ints) -> Parts:
-    """Sets the small columns from their one, in place; which parts each row has."""
+    """Sets the small columns from their one, in place; which parts each row has. `StoreError` for another layout."""
     packed = numbers[:, Column.PACKED]
+    layouts = packed >> _LAYOUT_BIT
+    if (layouts != LAYOUT).any():
+        found = layouts[layouts != LAYOUT][0]
+        raise StoreError(f"a row has layout {found}, and this version reads and writes layout {LAYOUT}")
     numbers[:, Column.ENGINE] = packed & 63
     numbers[:, Column.AT_VENUE] = packed >> _AT_VENUE_BIT & 63
     numbers[:, Column.SIDE] = (packed >> _SIDE_BIT & 7) - 1
