@@ -69,6 +69,13 @@ class Reader(Protocol):
         """The assigned partitions of which that is true."""
         ...
 
+    def near_end(self, partition: TopicPartition, offset: int) -> bool:
+        """Whether hardly anything is known to lie between an offset and the end of an assigned partition.
+
+        Of a partition that is written to all the time a reader may never see the very end. False if it knows no end.
+        """
+        ...
+
     def hold(self, partitions: Iterable[TopicPartition]) -> None:
         """Gives nothing of these partitions until called again without them; then it goes on where it was.
 

@@ -102,6 +102,9 @@ class EmbeddedReader(Connection):
     def ended(self) -> AbstractSet[TopicPartition]:
         return self._ended
 
+    def near_end(self, partition: TopicPartition, offset: int) -> bool:
+        return partition in self._ended
+
     def hold(self, partitions: Iterable[TopicPartition]) -> None:
         self._held = frozenset(partitions)
 
@@ -123,7 +126,7 @@ class EmbeddedReader(Connection):
                 records += self._take_from(transaction, partition, wanted)
         self._ended = {
             partition
-            for partition in partitions
+            for partition in self._positions
             if self._positions[partition]
             == self._tables.bounds(transaction, self._topics[partition.topic], partition.partition).end
         }

@@ -23,6 +23,8 @@ from broker.record_size import RECORD_BYTES_MAX_DEFAULT
 from config.errors import BrokerUnavailableError
 
 _DEADLINE_S_DEFAULT = 60.0
+_NEAR_END_RECORDS = 100
+"""What several fetches in a row may bring of a busy partition."""
 _STATISTICS_EVERY_MS = 5_000
 
 
@@ -123,6 +125,10 @@ class KafkaReader:
 
     def ended(self) -> AbstractSet[TopicPartition]:
         return self._ended
+
+    def near_end(self, partition: TopicPartition, offset: int) -> bool:
+        _, end = self._consumer.get_watermark_offsets(Position(*partition), cached=True)
+        return bool(end >= 0 and end - offset <= _NEAR_END_RECORDS)  # below 0: nothing of it was fetched yet
 
     def hold(self, partitions: Iterable[TopicPartition]) -> None:
         held = frozenset(partitions)

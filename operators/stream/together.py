@@ -3,8 +3,8 @@
 Behind a backlog a client gives what it happened to fetch first: a megabyte of one partition, executions long before the
 statuses they belong to, windows closed before half of their records. So records wait here by partition, and the
 partition that is furthest behind goes first, by the time at which its records got into the log, as in Kafka Streams.
-A partition that has been read to its end holds nobody up; one that ought to have more and gives nothing does so for a
-while only.
+A partition that has been read to its end, or nearly, holds nobody up; one that ought to have more and gives nothing
+does so for a while only. The time is the producers' unless a topic is set to the broker's (LogAppendTime).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
 from broker.contract import Reader, Record, TopicPartition
@@ -22,7 +21,7 @@ from broker.contract import Reader, Record, TopicPartition
 TOGETHER_MS: Final = 20
 """A partition that is furthest behind is read until it is ahead of the next one by this much."""
 AHEAD_MS: Final = 1_000
-"""Partitions may be ahead of one that gives nothing by this much; what comes as it happens is never that far."""
+"""Partitions may be ahead by this much of one that is behind and gives nothing."""
 PATIENCE_S: Final = 1.0
 WAITING_MAX: Final = 100_000
 """Records of one topic that wait, about: from then on only partitions are read of which nothing waits."""
@@ -42,10 +41,12 @@ class Run(NamedTuple):
 class _Partition:
     """What was read of a partition and waits for its turn."""
 
-    __slots__ = ("heard_at_s", "place_ms", "runs", "start", "tp")
+    __slots__ = ("heard_at_s", "next_offset", "place_ms", "runs", "start", "tp")
 
-    def __init__(self, tp: TopicPartition, now_s: float) -> None:
+    def __init__(self, tp: TopicPartition, offset: int, now_s: float) -> None:
         self.tp = tp
+        self.next_offset = offset
+        """Behind the last record that was read."""
         self.runs: deque[list[Record]] = deque()
         self.start = 0
         """Where in the first run what waits begins."""
@@ -57,6 +58,7 @@ class _Partition:
         if not self.runs:
             self.place_ms = _logged_at_ms(records[0])
         self.runs.append(records)
+        self.next_offset = records[-1].offset() + 1
         self.heard_at_s = now_s
 
     def take(self, records_max: int, until_ms: float) -> Run:
@@ -78,14 +80,19 @@ class _Partition:
 class _Topic:
     """A topic's reader and what it gave, by partition."""
 
-    def __init__(self, reader: Reader, partitions: Sequence[TopicPartition], now_s: float) -> None:
+    def __init__(self, reader: Reader, offsets: Mapping[TopicPartition, int], now_s: float) -> None:
         self.reader = reader
-        self.partitions = {tp.partition: _Partition(tp, now_s) for tp in partitions}
+        self.partitions = {tp.partition: _Partition(tp, offset, now_s) for tp, offset in offsets.items()}
         self.waiting = 0
         self.has_more = False
         """Whether the client has more at hand: it gave all that it was asked for, or leaves something alone."""
         self._held: frozenset[TopicPartition] = frozenset()
         """Those that the reader leaves alone, because too many records wait and these are not the ones waited for."""
+
+    def is_behind(self, partition: _Partition) -> bool:
+        """Whether more than a little of it is still to come, as far as is known."""
+        ended, reader = self.reader.ended(), self.reader
+        return partition.tp not in ended and not reader.near_end(partition.tp, partition.next_offset)
 
     def fill(self, records_max: int, now_s: float) -> None:
         """Reads until something waits of every partition that has more to give, as far as the client has it."""
@@ -151,7 +158,7 @@ class TogetherReader:
             known = self._topics.get(name)
             reader = known.reader if known is not None else self._open_reader(name)
             reader.assign(assigned)
-            self._topics[name] = _Topic(reader, list(assigned), self._clock())
+            self._topics[name] = _Topic(reader, assigned, self._clock())
 
     def read(self, records_max: int) -> list[Run]:
         """Up to `records_max` records, in offset order within each partition; it does not wait for any."""
@@ -164,14 +171,14 @@ class TogetherReader:
 
     def _give(self, runs: list[Run], left: int) -> tuple[int, bool]:
         """Gives of what waits, the furthest behind first; how many more may be given, and whether clients have more."""
-        now_s, ended = self._clock(), self._ended()
+        now_s = self._clock()
         limit_ms = float("inf")
         behind: list[tuple[int, int, _Topic, _Partition]] = []
         for topic in self._topics.values():
             for partition in topic.partitions.values():
                 if partition.runs:
                     behind.append((partition.place_ms, len(behind), topic, partition))
-                elif partition.tp not in ended and now_s - partition.heard_at_s < PATIENCE_S:
+                elif now_s - partition.heard_at_s < PATIENCE_S and topic.is_behind(partition):
                     limit_ms = min(limit_ms, partition.place_ms + AHEAD_MS)
         heapq.heapify(behind)
         while behind and left and behind[0][0] <= limit_ms:
@@ -186,14 +193,11 @@ class TogetherReader:
                 continue
             heapq.heappop(behind)
             partition.heard_at_s = now_s  # it is waited for from now on, however long its records have waited
-            if partition.tp not in ended:
+            if topic.is_behind(partition):
                 if topic.has_more:
                     return left, True
                 limit_ms = min(limit_ms, partition.place_ms + AHEAD_MS)
         return left, False
-
-    def _ended(self) -> AbstractSet[TopicPartition]:
-        return frozenset[TopicPartition]().union(*(topic.reader.ended() for topic in self._topics.values()))
 
     def at_end(self) -> bool:
         """Whether everything up to the committed ends known to the last `read` has been given."""

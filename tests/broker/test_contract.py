@@ -390,12 +390,14 @@ def test_a_reader_gives_nothing_of_what_it_holds_and_goes_on_where_it_was(log, m
         reader.hold([zero])
         read(4, frozenset({1}))
         assert zero not in reader.ended()
+        assert not reader.near_end(zero, 0)
         reader.hold([one])
         read(4, frozenset({0}))
         reader.hold([])
         while not reader.at_end():
             read(1, frozenset({0, 1}))
         assert reader.ended() == {zero, one}
+        assert reader.near_end(zero, 300)
     assert got == {0: list(range(300)), 1: list(range(300))}
 
 

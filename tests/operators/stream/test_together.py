@@ -54,6 +54,8 @@ class FakeReader:
     given: list[int] = field(default_factory=list)
     assigned: Mapping[TopicPartition, int] = field(default_factory=dict)
     closed: bool = False
+    shows_no_end: bool = False
+    """As of partitions that are written to all the time: whatever is asked for, there is something new behind it."""
     held: set[TopicPartition] = field(default_factory=set)
     turn: int = 0
     of_turn: int = 0
@@ -81,9 +83,14 @@ class FakeReader:
         return found
 
     def ended(self) -> AbstractSet[TopicPartition]:
+        if self.shows_no_end:
+            return set()
         return {
             TopicPartition(self.topic, part) for part, times in enumerate(self.times) if self.given[part] >= len(times)
         }
+
+    def near_end(self, partition: TopicPartition, offset: int) -> bool:
+        return self.shows_no_end and len(self.times[partition.partition]) - offset <= 100
 
     def at_end(self) -> bool:
         return len(self.ended()) == len(self.times)
@@ -168,6 +175,18 @@ def test_one_that_is_ahead_waits_for_one_that_has_more_to_come() -> None:
     world.readers["status"].fetched_until = 3
     assert [record.of for record in world.read()] == ["executions", "status"]
     assert world.together.at_end()
+
+
+def test_one_that_is_written_to_all_the_time_holds_nobody_up_whatever_its_clock_says() -> None:
+    """Its producer's clock is a minute slow, and its reader never sees the end."""
+    world = World(status=[list(range(0, 50_000, 10))], executions=[[60_000, 60_010]])
+    status, executions = world.readers["status"], world.readers["executions"]
+    status.shows_no_end = True
+    status.fetched_until = 4_950
+    given = [(record.of, record.at_ms) for record in world.read()]
+    assert given[-2:] == [("executions", 60_000), ("executions", 60_010)]
+    status.fetched_until, executions.times = 4_960, [[60_000, 60_010, 60_020]]
+    assert ("executions", 60_020) in [(record.of, record.at_ms) for record in world.read()]
 
 
 def test_nobody_waits_longer_than_a_while() -> None:
