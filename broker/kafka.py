@@ -127,6 +127,8 @@ class KafkaReader:
         return self._ended
 
     def near_end(self, partition: TopicPartition, offset: int) -> bool:
+        if partition in self._ended:
+            return True
         _, end = self._consumer.get_watermark_offsets(Position(*partition), cached=True)
         return bool(end >= 0 and end - offset <= _NEAR_END_RECORDS)  # below 0: nothing of it was fetched yet
 

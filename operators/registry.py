@@ -10,6 +10,7 @@ import msgspec
 
 from config.topology import OperatorSpec
 from operators.state.groups import GroupStores
+from operators.stream.dormant import DormantKernel
 from operators.stream.kernel import Kernel
 from operators.stream.scalar import ScalarKernel
 from operators.stream.step import Logic, PureLogic
@@ -56,13 +57,13 @@ def scalar(
     spec: OperatorSpec,
     logic: Callable[[Build], Logic[Any]],
     *,
-    kernel: type[ScalarKernel] = ScalarKernel,
+    dormant: bool = False,
     flush_each_epoch: bool = True,
 ) -> Operator:
-    """An operator made of scalar logic, run by the kernel given."""
+    """An operator made of scalar logic; a dormant one costs nothing until it has something to do."""
 
     def build(given: Build) -> Kernel:
-        return kernel(
+        kernel = ScalarKernel(
             given.step_id,
             PureLogic(logic(given)) if given.check_purity else logic(given),
             given.stores,
@@ -74,5 +75,6 @@ def scalar(
             clock_ahead_max_ms=given.clock_ahead_max_ms,
             record_bytes_max=given.record_bytes_max,
         )
+        return DormantKernel(kernel, given.stores) if dormant else kernel
 
     return Operator(spec, build, flush_each_epoch=flush_each_epoch)

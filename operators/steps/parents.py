@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from config.topology import OperatorSpec
 from operators.model.orders.parents import FamilyChange, Parent, on_change
 from operators.registry import Operator, scalar
-from operators.state.groups import GroupStores
-from operators.stream.kernel import StepOutcome
-from operators.stream.records import Columns
-from operators.stream.scalar import ScalarKernel
-from operators.stream.step import FOREVER, Context, Logic, Output, Result
+from operators.stream.step import FOREVER, Context, Output, Result
 
 
 class ParentsLogic:
@@ -42,22 +37,6 @@ class ParentsLogic:
         return parent.last_event_at // 1_000 + self._retain_ms
 
 
-class ParentsKernel(ScalarKernel):
-    """The kernel of the step, which costs nothing until there is a first parent."""
-
-    def __init__(self, step_id: str, logic: Logic[Any], stores: GroupStores, **options: Any) -> None:
-        super().__init__(step_id, logic, stores, **options)
-        self._groups, self._in_use = stores, False
-
-    def open(self, groups: Sequence[int]) -> None:
-        super().open(groups)
-        self._in_use |= any(self._groups.stream_time_ms(group) >= 0 for group in groups)
-
-    def process(self, inputs: Mapping[str, Columns], *, now_ms: int) -> StepOutcome:
-        self._in_use |= bool(inputs)
-        return super().process(inputs, now_ms=now_ms) if self._in_use else StepOutcome()
-
-
 OPERATOR: Final[Operator] = scalar(
     OperatorSpec(
         name="roll_up_parents",
@@ -66,6 +45,6 @@ OPERATOR: Final[Operator] = scalar(
         outputs={"consolidated": "OrderStatusChanged"},
     ),
     lambda given: ParentsLogic(given.retain_ms),
-    kernel=ParentsKernel,
+    dormant=True,  # many flows have no parents
     flush_each_epoch=False,
 )

@@ -91,8 +91,7 @@ class _Topic:
 
     def is_behind(self, partition: _Partition) -> bool:
         """Whether more than a little of it is still to come, as far as is known."""
-        ended, reader = self.reader.ended(), self.reader
-        return partition.tp not in ended and not reader.near_end(partition.tp, partition.next_offset)
+        return not self.reader.near_end(partition.tp, partition.next_offset)
 
     def fill(self, records_max: int, now_s: float) -> None:
         """Reads until something waits of every partition that has more to give, as far as the client has it."""

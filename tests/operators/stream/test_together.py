@@ -90,7 +90,7 @@ class FakeReader:
         }
 
     def near_end(self, partition: TopicPartition, offset: int) -> bool:
-        return self.shows_no_end and len(self.times[partition.partition]) - offset <= 100
+        return len(self.times[partition.partition]) - offset <= (100 if self.shows_no_end else 0)
 
     def at_end(self) -> bool:
         return len(self.ended()) == len(self.times)
