@@ -86,13 +86,27 @@ class Scene:
         return [*self.job.problems(self.place.place), *general_problems(self.job, self.place.place)]
 
 
-@contextmanager
-def paused(scene: Scene, point: CrashPoint, environment: Mapping[str, str], *, workers: int) -> Iterator[Cluster]:
-    """A cluster whose first process has paused at the point, once, with an epoch under way."""
+def pause_one(scene: Scene, point: CrashPoint, environment: Mapping[str, str], *, workers: int) -> Cluster:
+    """Starts a cluster; it is returned when its first process has paused at the point, once."""
     log = scene.place.folder / f"paused-at-{point}-{len(list(scene.place.folder.iterdir()))}"
     pause = {CRASH_VARIABLE: f"{point}:0.1:stop", MAX_VARIABLE: "1", LOG_VARIABLE: str(log)}
     cluster = scene.start({**pause, **environment}, workers=workers)
     scene.feed_until(lambda: any(worker.is_stopped() for worker in cluster.workers), f"it pauses at {point}", cluster)
+    return cluster
+
+
+@contextmanager
+def paused(scene: Scene, point: CrashPoint, environment: Mapping[str, str], *, workers: int) -> Iterator[Cluster]:
+    """A cluster whose first process has paused at the point, once, with an epoch under way.
+
+    One that paused before its first commit is begun anew: it may still have been opening its stores, and would go on
+    with that, and so end its successor instead of itself.
+    """
+    before = progress(scene.place, scene.job)
+    cluster = pause_one(scene, point, environment, workers=workers)
+    while progress(scene.place, scene.job) == before:
+        cluster.kill()
+        cluster = pause_one(scene, point, environment, workers=workers)
     yield cluster
     cluster.kill()
 
