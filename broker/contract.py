@@ -12,6 +12,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from broker.byte_columns import BytesColumn
+
 Headers = list[tuple[str, bytes | None]]
 
 
@@ -124,9 +126,7 @@ class Transaction(Protocol):
 
     def begin(self) -> None: ...
 
-    def send_batch(
-        self, topic: str, keys: Iterable[bytes | None], values: Iterable[bytes | None], *, partition: int | None = None
-    ) -> None:
+    def send_batch(self, topic: str, keys: BytesColumn, values: BytesColumn, *, partition: int | None = None) -> None:
         """Sends many records without headers; without `partition` each goes by murmur2 of its key."""
         ...
 

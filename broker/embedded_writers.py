@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
+from typing import Any
 
+from broker.byte_columns import BytesColumn, as_array, lengths
 from broker.contract import Headers, TopicPartition
 from broker.embedded_connection import Connection
 from broker.embedded_environment import Environment
@@ -86,11 +88,9 @@ class EmbeddedTransaction(Connection):
             self._tables.check_epoch(transaction, self._transactional_id, self._epoch, self._holder)
         self._begun = True
 
-    def send_batch(
-        self, topic: str, keys: Iterable[bytes | None], values: Iterable[bytes | None], *, partition: int | None = None
-    ) -> None:
+    def send_batch(self, topic: str, keys: BytesColumn, values: BytesColumn, *, partition: int | None = None) -> None:
         assert self._begun, "records are sent between begin and commit"
-        self._buffer.add_batch(topic, list(keys), list(values), partition)
+        self._buffer.add_batch(topic, as_array(keys), as_array(values), partition)
 
     def send(
         self,
@@ -153,12 +153,12 @@ class _Buffer:
         self._rows.setdefault(TopicPartition(topic, partition), []).append(row)
         self.records += 1
 
-    def add_batch(
-        self, topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], partition: int | None
-    ) -> None:
-        batch_bytes(topic, keys, values, record_bytes_max=self._record_bytes_max)
+    def add_batch(self, topic: str, keys: Any, values: Any, partition: int | None) -> None:
+        """Keys and values are of type `pyarrow.BinaryArray`."""
+        batch_bytes(topic, lengths(keys), lengths(values), record_bytes_max=self._record_bytes_max)
         partitions = self._topic(topic).partitions
-        rows = encode_rows(keys, values, _now_ms())
+        keys = keys.to_pylist()
+        rows = encode_rows(keys, values.to_pylist(), _now_ms())
         self.records += len(rows)
         if partition is not None:
             if not 0 <= partition < partitions:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from broker.contract import Headers
+from broker.kafka_batches import error_callback
 from broker.kafka_client import TopicLookup, make_client
 from broker.kafka_errors import broken_world
 from broker.kafka_waits import Waits
@@ -46,6 +47,7 @@ class Sender:
             "queue.buffering.max.messages": _NO_LIMIT,
             "queue.buffering.max.kbytes": _NO_LIMIT,
             "delivery.report.only.error": True,
+            "error_cb": error_callback,
             **guarantees,
         }
         self._record_bytes_max = int(str(options["message.max.bytes"]))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
 from confluent_kafka import Consumer, KafkaError, KafkaException
 from confluent_kafka import TopicPartition as Position
 
+from broker.byte_columns import BytesColumn, as_array, lengths
 from broker.contract import TopicPartition
 from broker.holder import announce, encoded, taken_over, this_holder
+from broker.kafka_batches import batches_of
 from broker.kafka_client import make_client
 from broker.kafka_errors import broken_world, is_transient
 from broker.kafka_holders import GroupHolders
@@ -52,6 +54,7 @@ class KafkaTransaction(Sender):
         super().__init__(
             {"connections.max.idle.ms": RECONNECT_AFTER_MS, **client}, waits, guarantees, deadline_s=deadline_s
         )
+        self._batches = batches_of(self._producer)
         self._transactional_id = transactional_id
         self._holder, self._holders = this_holder(), GroupHolders(client, group)
         self._mark = encoded(self._holder).decode()
@@ -71,23 +74,17 @@ class KafkaTransaction(Sender):
         except KafkaException as error:
             raise self._broken_world(error, f"transaction {self._transactional_id} cannot be begun") from error
 
-    def send_batch(
-        self, topic: str, keys: Iterable[bytes | None], values: Iterable[bytes | None], *, partition: int | None = None
-    ) -> None:
-        keys, values = list(keys), list(values)
-        size_bytes = batch_bytes(topic, keys, values, record_bytes_max=self._record_bytes_max)
+    def send_batch(self, topic: str, keys: BytesColumn, values: BytesColumn, *, partition: int | None = None) -> None:
+        keys, values = as_array(keys), as_array(values)
+        size_bytes = batch_bytes(topic, lengths(keys), lengths(values), record_bytes_max=self._record_bytes_max)
         self._lookup.check(topic, partition)
         self._make_room(size_bytes)
-        messages: list[dict[str, object]] = [
-            {"key": key, "value": value} for key, value in zip(keys, values, strict=True)
-        ]
         try:
-            queued = self._producer.produce_batch(topic, messages, -1 if partition is None else partition)
+            refused = self._batches(topic, keys, values, partition)
         except KafkaException as error:
             raise self._broken_world(error, f"a batch for topic {topic} cannot be sent") from error
-        if queued != len(messages):
-            failed = next(message["_error"] for message in messages if "_error" in message)
-            raise self._broken_world(failed, f"{len(messages) - queued} records for topic {topic} cannot be sent")
+        if refused is not None:
+            raise self._broken_world(refused.error, f"{refused.records} records for topic {topic} cannot be sent")
         self._serve()
 
     def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
@@ -106,6 +103,8 @@ class KafkaTransaction(Sender):
         """As the contract says; a call that was given up keeps what it holds."""
         if hasattr(self, "_errand"):
             self._errand.close()
+        if hasattr(self, "_batches"):
+            del self._batches  # it must not outlive the producer
         super().close()
 
     def _group_metadata(self, options: Mapping[str, object]) -> object:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from operator import add
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from broker.contract import Headers
 from config.errors import RecordTooLargeError
+
+Ints: TypeAlias = npt.NDArray[np.int64]
 
 RECORD_BYTES_MAX_DEFAULT = 1_000_000
 
@@ -19,20 +23,19 @@ def record_bytes(key: bytes | None, value: bytes | None, headers: Headers | None
     return size
 
 
-def batch_bytes(
-    topic: str, keys: Sequence[bytes | None], values: Sequence[bytes | None], *, record_bytes_max: int
-) -> int:
-    """Bytes of a whole batch. Raises `RecordTooLargeError` for the first record above the limit."""
-    if len(keys) != len(values):
-        raise ValueError(f"{len(keys)} keys but {len(values)} values for topic {topic}")
-    try:
-        sizes = list(map(add, map(len, keys), map(len, values)))  # type: ignore[arg-type] # a null raises, see below
-    except TypeError:
-        sizes = [record_bytes(key, value) for key, value in zip(keys, values, strict=True)]
-    if sizes and max(sizes) > record_bytes_max:
-        index = next(i for i, size in enumerate(sizes) if size > record_bytes_max)
-        raise RecordTooLargeError(topic=topic, index=index, size_bytes=sizes[index], size_bytes_max=record_bytes_max)
-    return sum(sizes)
+def batch_bytes(topic: str, key_bytes: Ints, value_bytes: Ints, *, record_bytes_max: int) -> int:
+    """Bytes of a whole batch, given the lengths of its keys and values.
+
+    Raises `RecordTooLargeError` for the first record above the limit.
+    """
+    if len(key_bytes) != len(value_bytes):
+        raise ValueError(f"{len(key_bytes)} keys but {len(value_bytes)} values for topic {topic}")
+    sizes = key_bytes + value_bytes
+    if len(sizes) and sizes.max() > record_bytes_max:
+        index = int(np.argmax(sizes > record_bytes_max))
+        size_bytes = int(sizes[index])
+        raise RecordTooLargeError(topic=topic, index=index, size_bytes=size_bytes, size_bytes_max=record_bytes_max)
+    return int(sizes.sum())
 
 
 def check_record(

@@ -65,7 +65,7 @@ class Committer(StatefulSinkPartition[Outcome, None]):
 
     def _send(self, item: Outcome) -> None:
         for encoded in item.outputs:
-            self._transaction.send_batch(encoded.topic, *encoded.pairs())
+            self._transaction.send_batch(encoded.topic, encoded.keys, encoded.values)
         for letter in item.dead_letters:
             send_dead_letter(self._transaction, self._dead_letter_topic, letter, self._flow)
         for change in item.changes:

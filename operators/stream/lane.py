@@ -26,10 +26,6 @@ from operators.stream.together import Run, TogetherReader
 IDLE_AFTER: Final = 50
 """Empty reads in a row after which the lane looks less often."""
 IDLE_WAIT_MS: Final = 5
-CYCLE_SHARE: Final = 0.9
-CYCLE_S_MAX: Final = 1.0
-CYCLE_BACK_OFF: Final = 0.6
-OVERSLEPT_S: Final = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +71,7 @@ class Lane(StatefulSourcePartition[Item, None]):
         self._epoch, self._had_data, self._owes_tick = 0, False, False
         self._empty_reads, self._ticked_at_s = 0, 0.0
         self._awake_at: datetime | None = None
-        self._called_at_s = self._wakes_at_s = time.monotonic()
-        self._sleep_s = self._cycle_s = 0.0
+        self._wakes_at_s = time.monotonic()
         reader.assign(cut)
         state.ready = True
 
@@ -112,25 +107,10 @@ class Lane(StatefulSourcePartition[Item, None]):
         return [item]
 
     def _wait_s(self, *, full: bool) -> float:
-        """How long not to be called again.
-
-        Alone and with more to read, most of the time that the last epochs took: Bytewax calls a lane whose time has
-        come without pause. A lane that was called right when it woke may have slept too long, and sleeps less the next
-        time; one epoch that took much longer than the one before does not count.
-        """
-        now_s = time.monotonic()
-        cycle_s, late_s, self._called_at_s = now_s - self._called_at_s, now_s - self._wakes_at_s, now_s
-        shorter_s, self._cycle_s = min(cycle_s, self._cycle_s), cycle_s
-        if full and self._pace is not None:
-            wait_s = 0.0
-        elif full:
-            overslept = late_s < OVERSLEPT_S
-            self._sleep_s = self._sleep_s * CYCLE_BACK_OFF if overslept else min(CYCLE_S_MAX, CYCLE_SHARE * shorter_s)
-            wait_s = self._sleep_s
-        else:
-            self._sleep_s = 0.0
-            wait_s = (self._options.collect_ms if self._empty_reads < IDLE_AFTER else IDLE_WAIT_MS) / 1e3
-        self._wakes_at_s = now_s + wait_s
+        """How long not to be called again: not at all with more to read, else until something may have come."""
+        wait_ms = self._options.collect_ms if self._empty_reads < IDLE_AFTER else IDLE_WAIT_MS
+        wait_s = 0.0 if full else wait_ms / 1e3
+        self._wakes_at_s = time.monotonic() + wait_s
         return wait_s
 
     def _take(self, runs: Sequence[Run], item: Item) -> None:

@@ -165,15 +165,6 @@ class Encoded:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def pairs(self) -> tuple[list[bytes | None], list[bytes | None]]:
-        """Keys and values as lists of bytes."""
-        return _bytes_list(self.keys), _bytes_list(self.values)
-
-
-def _bytes_list(values: Sequence[bytes | None] | pa.Array) -> list[bytes | None]:
-    result: list[bytes | None] = values.to_pylist() if isinstance(values, pa.Array) else list(values)
-    return result
-
 
 @dataclass(slots=True)
 class Changes:

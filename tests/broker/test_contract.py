@@ -5,6 +5,7 @@ import socket
 import time
 from contextlib import closing
 
+import pyarrow as pa
 import pytest
 from structlog.testing import capture_logs
 
@@ -247,6 +248,18 @@ def test_keys_go_to_the_partition_the_java_client_chooses(log, make_topic, read_
     records = read_all({TopicPartition(topic, partition): 0 for partition in range(7)})
     assert len(records) == 3 * len(keys)
     assert all(record.partition() == partition_of(record.key() or b"", 7) for record in records)
+
+
+def test_a_batch_may_be_columns(log, make_topic, read_all, unique) -> None:
+    topic = make_topic()
+    keys = pa.array(["never sent", "k", "ü", None])[1:]
+    values = pa.array([b"", None, b"v"], pa.binary())
+    with closing(log.transaction(unique, unique)) as transaction:
+        transaction.begin()
+        transaction.send_batch(topic, keys, values, partition=0)
+        transaction.commit({})
+    records = read_all({TopicPartition(topic, 0): 0})
+    assert [(record.key(), record.value()) for record in records] == [(b"k", b""), ("ü".encode(), None), (None, b"v")]
 
 
 def test_records_without_a_key_spread_over_the_partitions(log, make_topic, read_all, unique) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from broker.byte_columns import as_list
 from broker.contract import TopicPartition
 from broker.record_size import check_record
 from config.errors import FencedError
@@ -28,7 +29,7 @@ class RecordingTransaction:
         self.calls.append(("begin",))
 
     def send_batch(self, topic: str, keys: Any, values: Any, *, partition: int | None = None) -> None:
-        self.calls.append(("batch", topic, list(keys), list(values), partition))
+        self.calls.append(("batch", topic, as_list(keys), as_list(values), partition))
 
     def send(self, topic: str, key: Any, value: Any, **more: Any) -> None:
         check_record(topic, key, value, more["headers"], record_bytes_max=self._bytes_max)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -15,7 +15,7 @@ from operators.stream.stall import StallWatch
 from operators.stream.together import Run
 
 TICK_MS = 250
-NOW = datetime(2026, 11, 26, tzinfo=UTC)
+COLLECT_MS = 5
 ZERO, ONE = TopicPartition("topic", 0), TopicPartition("topic", 1)
 
 
@@ -62,7 +62,7 @@ class World:
         self.lane = Lane(
             self.reader,
             {"topic": ["one", "two"]},
-            LaneOptions(10, 5, TICK_MS),
+            LaneOptions(10, COLLECT_MS, TICK_MS),
             self.state,
             cut={ZERO: 3, ONE: 0},
             ends=ends,
@@ -191,39 +191,17 @@ def test_the_position_behind_the_last_record_is_where_it_is() -> None:
         world.now_s += 1.0
 
 
-class Clock:
-    """Stands still; `time_s` is what a stopwatch shows."""
-
-    time_s = 100.0
-
-    def now(self, _zone: object) -> datetime:
-        return NOW
-
-    def monotonic(self) -> float:
-        return self.time_s
-
-    def sleep_s_after(self, world: World, epoch_s: float) -> float:
-        """How long a lane whose reader has more wants to sleep after an epoch that took so long."""
-        self.time_s += epoch_s
-        world.reader.batches.append([record(0, 3 + i) for i in range(10)])
-        world.lane.next_batch()
-        awake_at = world.lane.next_awake()
-        assert awake_at is not None
-        return (awake_at - NOW).total_seconds()
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr("operators.stream.lane.datetime", clock)
-    monkeypatch.setattr("operators.stream.lane.time", clock)
-    return clock
-
-
-def test_a_full_lane_sleeps_for_most_of_an_epoch_but_not_for_one_that_took_long(clock: Clock) -> None:
+def test_a_lane_that_got_all_it_asked_for_reads_on_at_once_and_collects_otherwise() -> None:
     world = World()
-    slept = [clock.sleep_s_after(world, epoch_s) for epoch_s in (0.2, 0.2, 0.2, 8.0)]
-    assert slept[1:] == pytest.approx([0.9 * 0.2] * 3)
+    world.reader.batches += [[record(0, 3 + i) for i in range(10)], [record(0, 13 + i) for i in range(9)]]
+    world.lane.next_batch()
+    awake_at, after = world.lane.next_awake(), datetime.now(UTC)
+    assert awake_at is not None
+    assert awake_at <= after
+    world.lane.next_batch()
+    awake_at = world.lane.next_awake()
+    assert awake_at is not None
+    assert awake_at >= after + timedelta(milliseconds=COLLECT_MS)
 
 
 def test_closing_it_closes_the_reader() -> None:
