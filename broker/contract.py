@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from broker.byte_columns import BytesColumn
+if TYPE_CHECKING:
+    from broker.byte_columns import BytesColumn  # who only asks for an address need not load what columns are made of
 
 Headers = list[tuple[str, bytes | None]]
 

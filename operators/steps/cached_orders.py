@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 
+from broker.byte_columns import BytesColumn, as_list, lengths
 from config.errors import RecordTooLargeError, StoreError
 from operators.model.orders.layout import Column
 from operators.model.orders.old_executions import Beside, names_beside
@@ -20,7 +21,8 @@ EXPIRE_LIMIT: Final = 2_000
 """Closed orders forgotten at most per key group and call: forgetting must not hold up what is new."""
 EVICT_SHARE: Final = 8
 _BESIDE: Final = b"\x00"
-_NEVER: Final = NEVER.to_bytes(8, "big")
+_NEVER: Final = int.from_bytes(NEVER.to_bytes(8, "big"), "little", signed=True)
+"""As the big-endian word that a stored value opens with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Values:
 
     group: int
     keys: Sequence[bytes]
-    values: Sequence[bytes | None]
+    values: BytesColumn
 
 
 class CachedOrders:
@@ -105,42 +107,45 @@ class CachedOrders:
 
     def beside(self, told: Sequence[Beside]) -> list[Values]:
         """What is to lie beside rows, as it is stored; it can be read back at once. Raises as `changed` does."""
-        ready = []
+        ready: dict[int, tuple[list[bytes], list[bytes]]] = {}
         for beside in told:
             key, value = beside.key + _BESIDE + beside.name, header() + beside.value
-            self._check_size(key, value)
+            self._check_size(len(key) + len(value))
             self._new_beside[key] = value
-            ready.append(Values(int(self._groups[self.table.index[beside.key]]), [key], [value]))
-        return ready
+            keys, values = ready.setdefault(int(self._groups[self.table.index[beside.key]]), ([], []))
+            keys.append(key)
+            values.append(value)
+        return [Values(group, keys, values) for group, (keys, values) in ready.items()]
 
     def changed(self, rows: Ints) -> list[Values]:
         """Changed rows as they are stored; `RecordTooLargeError` if one is larger than the changelog takes."""
-        groups, table, stored = self._groups[rows], self.table, list[Values]()
-        due = table.numbers[:, Column.EXPIRE_AT_MS]
-        for group in np.unique(groups).tolist():
-            chosen = rows[groups == group]
-            heads = due[chosen].astype(">i8").tobytes()
-            keys = [table.keys[row] for row in chosen.tolist()]
-            values = [
-                heads[at : at + 8] + _NEVER + body
-                for at, body in zip(range(0, len(heads), 8), table.serialise(chosen), strict=True)
-            ]
-            if max(map(len, values)) + KEY_BYTES_MAX > self._record_bytes_max:
-                for key, value in zip(keys, values, strict=True):
-                    self._check_size(key, value)
-            stored.append(Values(group, keys, values))
-        return stored
+        table = self.table
+        groups = self._groups[rows]
+        order = np.argsort(groups, kind="stable")
+        rows, groups = rows[order], groups[order]
+        keys = [table.keys[row] for row in rows.tolist()]
+        due = table.numbers[rows, Column.EXPIRE_AT_MS]
+        stored = table.serialise(rows, np.stack([due.byteswap(), np.full_like(due, _NEVER)], axis=1))
+        sizes = lengths(stored)
+        if len(sizes) and sizes.max() + KEY_BYTES_MAX > self._record_bytes_max:
+            for key, size in zip(keys, sizes.tolist(), strict=True):
+                self._check_size(len(key) + size)
+        starts = np.flatnonzero(np.diff(groups, prepend=-1)).tolist()
+        return [
+            Values(int(groups[start]), keys[start:end], stored.slice(start, end - start))
+            for start, end in zip(starts, [*starts[1:], len(rows)], strict=True)
+        ]
 
-    def _check_size(self, key: bytes, value: bytes) -> None:
-        size, most = len(key) + len(value), self._record_bytes_max
-        if size > most:
-            raise RecordTooLargeError(topic=self._stores.changelog, index=0, size_bytes=size, size_bytes_max=most)
+    def _check_size(self, size_bytes: int) -> None:
+        most = self._record_bytes_max
+        if size_bytes > most:
+            raise RecordTooLargeError(topic=self._stores.changelog, index=0, size_bytes=size_bytes, size_bytes_max=most)
 
     def put(self, new: Sequence[Values]) -> None:
         """Puts to the stores what was made ready."""
         self._new_beside.clear()
         for values in new:
-            self._stores.put_many(values.group, values.keys, values.values)
+            self._stores.put_many(values.group, values.keys, as_list(values.values))
 
     def take_back(self, rows: Ints) -> None:
         """Makes rows what they were before they were changed; each order keeps its row."""

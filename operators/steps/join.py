@@ -75,22 +75,21 @@ class JoinKernel:
         self._stores.close(committed=committed)
 
     def process(self, inputs: Mapping[str, Columns], *, now_ms: int) -> StepOutcome:
-        outcome, changes = StepOutcome(), _Changes(self._stores.changelog)
+        outcome = StepOutcome()
         self._orders.call_began()
         parts = list(self._in_turns(inputs, now_ms, outcome))
         if parts:
-            self._fold(parts, outcome, changes)
+            self._fold(parts, outcome)
         for forgotten in self._orders.expire():
-            changes.add(forgotten)
+            outcome.changes.append(self._changes(forgotten))
         for group in self._event_time.take_advanced():
-            changes.add_one(group, *self._stores.stream_time_change(group))
+            outcome.changes.append(self._changes(_one(group, *self._stores.stream_time_change(group))))
         if not parts and (proof := self._stores.proof()) is not None:
-            changes.add_one(*proof)
-        outcome.changes = changes.take()
+            outcome.changes.append(self._changes(_one(*proof)))
         self._orders.evict()
         return outcome
 
-    def _fold(self, parts: Sequence[Part], outcome: StepOutcome, changes: _Changes) -> None:
+    def _fold(self, parts: Sequence[Part], outcome: StepOutcome) -> None:
         """Folds a batch. If something of it does not fit, its halves: one event is refused, and not the batch.
 
         Halving is in the order of processing, and what a half comes to is kept before the next one begins.
@@ -109,7 +108,7 @@ class JoinKernel:
                     waiting += [second, first]
                     continue
                 made = Made(dead_letters=[self._dead_letter(parts[0].columns, 0, error)])
-            self._keep(made, outcome, changes)
+            self._keep(made, outcome)
 
     def _in_turns(self, inputs: Mapping[str, Columns], now_ms: int, outcome: StepOutcome) -> Iterator[Part]:
         """What is to be folded, one after the other: see `turns`. An order's events of one role may come in parts."""
@@ -162,16 +161,18 @@ class JoinKernel:
         for position, error in folded.rejected:
             made.dead_letters.append(self._dead_letter(columns, position, error))
 
-    def _keep(self, made: Made, outcome: StepOutcome, changes: _Changes) -> None:
+    def _keep(self, made: Made, outcome: StepOutcome) -> None:
         """Puts what was made to the stores and on its way to the log."""
         self._orders.put(made.new)
-        for values in made.new:
-            changes.add(values)
+        outcome.changes += map(self._changes, made.new)
         for stream, batches in made.streams.items():
             outcome.streams.setdefault(stream, []).extend(batches)
         for kind, count in made.anomalies.items():
             outcome.anomalies[kind] = outcome.anomalies.get(kind, 0) + count
         outcome.dead_letters += made.dead_letters
+
+    def _changes(self, new: Values) -> Changes:
+        return Changes(self._stores.changelog, new.group, new.keys, new.values)
 
     def _dead_letter(self, columns: Columns, position: int, error: Exception) -> DeadLetter:
         letter = columns.dead_letter(position, step=self._step_id, error=error)
@@ -183,23 +184,8 @@ class JoinKernel:
         return letter
 
 
-class _Changes:
-    """What a call changed, by key group, on its way to the changelog."""
-
-    def __init__(self, changelog: str) -> None:
-        self._changelog = changelog
-        self._by_group: dict[int, tuple[list[bytes], list[bytes | None]]] = {}
-
-    def add(self, new: Values) -> None:
-        keys, values = self._by_group.setdefault(new.group, ([], []))
-        keys += new.keys
-        values += new.values
-
-    def add_one(self, group: int, key: bytes, value: bytes) -> None:
-        self.add(Values(group, [key], [value]))
-
-    def take(self) -> list[Changes]:
-        return [Changes(self._changelog, group, *given) for group, given in self._by_group.items() if given[0]]
+def _one(group: int, key: bytes, value: bytes) -> Values:
+    return Values(group, [key], [value])
 
 
 def _batch_of(told: Sequence[tuple[int, OrderAnomaly]]) -> tuple[pa.RecordBatch, Ints]:

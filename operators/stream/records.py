@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from broker.byte_columns import BytesColumn
 from broker.contract import Headers, Record, TopicPartition
 from config.errors import BadRecordError
 
@@ -173,7 +174,7 @@ class Changes:
     topic: str
     group: int
     keys: Sequence[bytes]
-    values: Sequence[bytes | None]
+    values: BytesColumn
 
 
 @dataclass(slots=True)

@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import repeat
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from operators.model.arrays import Array, Ints, Words, strings
 from operators.model.orders.layout import (
@@ -39,12 +41,13 @@ from operators.model.orders.old_executions import Beside, OldExecutions
 from operators.model.orders.state import name_id
 from operators.model.orders.stored_executions import hash_of, identity_of, split
 
+BinaryArray: TypeAlias = Any
+"""A `pyarrow.BinaryArray`."""
 LoadBeside = Callable[[bytes, Sequence[bytes]], Sequence[bytes]]
 """Reads what was stored beside an order's row, by the order's key and the names, as of the last `take_beside`."""
 
-_BENCHMARKS_FROM: Final = 8 * BENCHMARKS.start
-_DAY_FROM: Final = 8 * DAY.start
-_DAY_TO: Final = 8 * DAY.stop
+_WORDS: Final = (Column.SYMBOL, Column.VENUE, Column.TIME_IN_FORCE)
+_NOTHING_BETWEEN: Final = pa.scalar(b"", pa.binary())
 _NO_EXTRA: Final = Extra()
 _extra_decoder: Final = msgspec.msgpack.Decoder(Extra)
 _text_decoder: Final = msgspec.msgpack.Decoder(tuple[str | None, str | None, str | None])
@@ -154,37 +157,41 @@ class OrderTable:
         symbol, venue, time_in_force = _text_decoder.decode(text)
         return self.symbols.number(symbol), self.venues.number(venue), self.times_in_force.number(time_in_force)
 
-    def serialise(self, rows: Ints) -> list[bytes]:
-        """The rows as bytes; the first eight are the little-endian EXPIRE_AT_MS."""
+    def serialise(self, rows: Ints, head: Ints) -> BinaryArray:
+        """The rows as bytes, each behind the 64-bit words that `head` has for it.
+
+        The first eight bytes of a row itself are the little-endian EXPIRE_AT_MS.
+        """
         numbers = self.numbers[rows]
         parts = pack(numbers)
-        stored, width = numbers.tobytes(), 8 * WIDTH
-        ends = 8 * (STORED + numbers[:, Column.RECENT]) + np.arange(len(rows)) * width
-        texts, entries = self._texts, self.entries
-        words = (Column.SYMBOL, Column.VENUE, Column.TIME_IN_FORCE)
-        places = zip(*(numbers[:, column].tolist() for column in words), strict=True)
-        columns = zip(range(0, len(stored), width), ends.tolist(), places, rows.tolist(), strict=True)
-        if parts.any() or numbers[:, Column.EXTRA_BYTES].any():
-            has = zip(parts.benchmarks.tolist(), parts.day.tolist(), strict=True)
-            return [
-                stored[start:end]
-                + (stored[start + _BENCHMARKS_FROM : start + _DAY_FROM] if benchmarks else b"")
-                + (stored[start + _DAY_FROM : start + _DAY_TO] if day else b"")
-                + (texts.get(place) or self._text(place))
-                + self._rare(row)
-                + entries[row]
-                for (start, end, place, row), (benchmarks, day) in zip(columns, has, strict=True)
-            ]
-        return [
-            stored[start:end] + (texts.get(place) or self._text(place)) + entries[row]
-            for start, end, place, row in columns
-        ]
+        fits = np.ones((len(rows), head.shape[1] + WIDTH), np.bool_)
+        stored = fits[:, head.shape[1] :]
+        stored[:, STORED:] = False
+        stored[:, HASHES] = np.arange(RECENT_MAX) < numbers[:, Column.RECENT, None]
+        stored[:, BENCHMARKS] = parts.benchmarks[:, None]
+        stored[:, DAY] = parts.day[:, None]
+        words = np.concatenate([head, numbers], axis=1)[fits]
+        columns = [_binary(words, 8 * fits.sum(axis=1)), self._texts_of(numbers)]
+        if parts.parent.any() or numbers[:, Column.EXTRA_BYTES].any():
+            columns.append(pa.array([self._rare(row) for row in rows.tolist()], pa.binary()))
+        columns.append(pa.array([self.entries[row] for row in rows.tolist()], pa.binary()))
+        return pc.binary_join_element_wise(*columns, _NOTHING_BETWEEN)
+
+    def _texts_of(self, numbers: Ints) -> BinaryArray:
+        """Symbol, venue and time in force of each row, behind their length."""
+        symbol, venue, time_in_force = (numbers[:, column] for column in _WORDS)
+        venues, times = len(self.venues.values), len(self.times_in_force.values)
+        distinct, of = np.unique((symbol * venues + venue) * times + time_in_force, return_inverse=True)
+        texts = [self._text((at // times // venues, at // times % venues, at % times)) for at in distinct.tolist()]
+        return pa.array(texts, pa.binary()).take(pa.array(of))
 
     def _text(self, place: tuple[int, int, int]) -> bytes:
-        symbol, venue, time_in_force = place
-        words = self.symbols.values[symbol], self.venues.values[venue], self.times_in_force.values[time_in_force]
-        encoded = msgspec.msgpack.encode(words)
-        text = self._texts[place] = len(encoded).to_bytes(2, "little") + encoded
+        text = self._texts.get(place)
+        if text is None:
+            symbol, venue, time_in_force = place
+            words = self.symbols.values[symbol], self.venues.values[venue], self.times_in_force.values[time_in_force]
+            encoded = msgspec.msgpack.encode(words)
+            text = self._texts[place] = len(encoded).to_bytes(2, "little") + encoded
         return text
 
     def _rare(self, row: int) -> bytes:
@@ -267,3 +274,10 @@ def chunk_count(stored: bytes) -> int:
 
 def _behind_its_length(text: bytes) -> bytes:
     return bytes([len(text)]) + text
+
+
+def _binary(words: Ints, lengths: Ints) -> BinaryArray:
+    """Words one after the other as byte strings of the given lengths."""
+    offsets = np.zeros(len(lengths) + 1, np.int32)
+    np.cumsum(lengths, out=offsets[1:])
+    return pa.Array.from_buffers(pa.binary(), len(lengths), [None, pa.py_buffer(offsets), pa.py_buffer(words)])

@@ -134,7 +134,8 @@ class Columnar:
             folded = fold_executions(self.table, pa.RecordBatch.from_pylist(records, EXECUTION), rows, CONTEXT)
         self.note(folded, [event.key for event in events])
         assert len(set(folded.rows.tolist())) == len(folded.rows)
-        for row, stored in zip(folded.rows.tolist(), self.table.serialise(folded.rows), strict=True):
+        stored_rows = self.table.serialise(folded.rows, np.zeros((len(folded.rows), 0), np.int64)).to_pylist()
+        for row, stored in zip(folded.rows.tolist(), stored_rows, strict=True):
             self.stored[self.table.keys[row]] = stored
         if forget:
             self.table.drop(set(rows.tolist()))
