@@ -1,8 +1,8 @@
 """The parts of one process of a flow, built in the one order that is safe.
 
 Process 0 opens the transaction, which fences every predecessor; only then may any process read the cut; key groups are
-opened, and caught up with their changelogs, before their first record. Whoever drives the parts, Bytewax or a tester,
-gets the same ones.
+opened, and caught up with their changelogs, before their first record. A process notes the time before any of it, and
+takes no store from one that began later. Whoever drives the parts, Bytewax or a tester, gets the same ones.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from operators.codec.sources import SchemaSource
 from operators.registry import Build, Operator
 from operators.state.catch_up import Progress
 from operators.state.groups import GroupStores, StateSize
+from operators.state.store import since_boot_ns
 from operators.stream.broadcast import BroadcastTables
 from operators.stream.decode import Decoder
 from operators.stream.kernel import Kernel
@@ -113,6 +114,7 @@ class Assembly:
         self.pipeline: Pipeline
 
     def __enter__(self) -> Assembly:
+        self._started_ns = since_boot_ns()  # before the fence, so that whoever starts after this one fences it
         try:
             self._transaction = self._fence()
             self._partitions = self._topics()
@@ -267,6 +269,7 @@ class Assembly:
             changelog=self._flow.changelog(step_id),
             flush_interval_s=flush_ms / 1e3,
             position_interval_s=settings.state.position_interval_ms / 1e3,
+            started_ns=self._started_ns,
             on_progress=lambda progress: self._observers.restore(step_id, progress),
             on_size=lambda size: self._observers.state(step_id, size),
         )
