@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from confluent_kafka import Consumer, KafkaError, Message
 from confluent_kafka import TopicPartition as Position
@@ -50,6 +50,14 @@ class KafkaLog:
     @property
     def record_bytes_max(self) -> int:
         return int(self.options.get("message.max.bytes", RECORD_BYTES_MAX_DEFAULT))
+
+    def limited(self, record_bytes_max: int) -> KafkaLog:
+        """As the contract says; it shares this one's connection for questions."""
+        most = min(record_bytes_max, self.record_bytes_max)
+        log = replace(self, options={**self.options, "message.max.bytes": str(most)})
+        object.__setattr__(log, "_waits", self._waits)
+        object.__setattr__(log, "_admin", self._admin)
+        return log
 
     def reader(self, client_id: str) -> KafkaReader:
         return KafkaReader(self._client(client_id), self._waits, deadline_s=self.deadline_s)

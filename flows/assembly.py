@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -23,6 +23,7 @@ from config.settings import Settings
 from config.topics import TOPICS
 from config.topology import Topology
 from flows.compile import check, plan, source_decoders
+from flows.limits import within_limits
 from operators.codec.codec import Codec
 from operators.codec.sources import SchemaSource
 from operators.registry import Build, Operator
@@ -116,10 +117,11 @@ class Assembly:
     def __enter__(self) -> Assembly:
         self._started_ns = since_boot_ns()  # before the fence, so that whoever starts after this one fences it
         try:
-            self._transaction = self._fence()
             self._partitions = self._topics()
             self.plan = plan(self._flow.topology, self._flow.operators, self._partitions)
             self._create_changelogs()
+            self._flow = replace(self._flow, log=self._log_within_limits())
+            self._transaction = self._fence()
             self._codec = Codec.latest(self._flow.schemas, self._codec_topics())
             self._tables = self._open_tables()
             self.pipeline = self._pipeline()
@@ -181,6 +183,13 @@ class Assembly:
             admin.create_topics(list(specs.values()))
         finally:
             admin.close()
+
+    def _log_within_limits(self) -> Log:
+        """The log, which takes from this flow what all the topics take that it writes to."""
+        changelogs = {self._flow.changelog(step.id) for step in self.plan.steps}
+        written = {topic for step in self.plan.steps for topic in step.outputs.values()}
+        letters = {str(self._flow.topology.on_error.topic)} & self._partitions.keys()
+        return within_limits(self._flow.log, sorted(changelogs | written | letters), tell=self._index == 0)
 
     def _codec_topics(self) -> list[str]:
         topics = {str(source.topic) for source in self._flow.topology.sources.values()}
