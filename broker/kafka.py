@@ -143,6 +143,8 @@ class KafkaReader:
     def hold(self, partitions: Iterable[TopicPartition]) -> None:
         held = frozenset(partitions)
         if released := self._held - held:
+            for partition in released:  # what was fetched of it and not given yet is fetched again
+                self._fetched.pop(partition, None)
             self._consumer.resume([Position(*partition) for partition in released])
         if more := held - self._held:
             self._consumer.pause([Position(*partition) for partition in more])
@@ -184,7 +186,12 @@ class KafkaReader:
             self._fetched[partition] = max(offset, self._fetched.get(partition, 0))
 
     def _take_statistics(self, text: str) -> None:
-        """Notes where the client fetches next: it also passes what it gives to nobody, such as aborted records."""
+        """Notes where the client fetches next: it also passes what it gives to nobody, such as aborted records.
+
+        Of a partition that is held it says where it was before, which counts no more.
+        """
         for name, topic in json.loads(text).get("topics", {}).items():
             for number, partition in topic["partitions"].items():
-                self._pass(TopicPartition(name, int(number)), partition["next_offset"])
+                tp = TopicPartition(name, int(number))
+                if tp not in self._held:
+                    self._pass(tp, partition["next_offset"])
