@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import lmdb
 import msgspec
 import pytest
 from chaos_driver import Chaos
@@ -20,6 +21,7 @@ from chaos_risk import RiskJob
 from chaos_surveillance import SurveillanceJob
 from chaos_world import Feeder, LogKind, World
 
+from config.errors import StoreError
 from flows.chaos import CRASH_VARIABLE, MAX_VARIABLE, SEED_VARIABLE
 from operators.model.events import Breach, Event, RiskOutcome, account_of
 
@@ -194,3 +196,11 @@ def written(place: World, job: Job, topic: str, outputs: Sequence[Event]) -> Non
             [value] = codec().encode_records(topic, [msgspec.to_builtins(output)])
             producer.send(topic, output.key.encode(), value)
         producer.flush()
+
+
+def test_a_store_that_a_kill_left_without_tables_has_no_values_and_is_an_error_at_the_end(tmp_path: Path) -> None:
+    lmdb.open(str(tmp_path / "000"), max_dbs=4).close()
+    (tmp_path / "001").mkdir()
+    assert store_values(tmp_path, left_behind=True) == {}
+    with pytest.raises(StoreError):
+        store_values(tmp_path)
