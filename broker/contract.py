@@ -49,6 +49,16 @@ class TopicSpec:
     config: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class TopicLimits:
+    """The largest records that topics take, by name."""
+
+    record_bytes_max: Mapping[str, int] = field(default_factory=dict)
+    """Key, value and headers; topics that take whatever the log takes are missing."""
+    untold: Mapping[str, str] = field(default_factory=dict)
+    """Topics whose limit the log does not tell, and why."""
+
+
 class Reader(Protocol):
     """Reads committed records of the partitions assigned to it; belongs to one thread and joins no group."""
 
@@ -166,6 +176,10 @@ class Admin(Protocol):
         """Partition count by topic name, internal topics of the log left out."""
         ...
 
+    def limits(self, topics: Sequence[str]) -> TopicLimits:
+        """How large a record these topics take. What may not be asked is told, and no error."""
+        ...
+
     def beginnings(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """First offset that is still there."""
         ...
@@ -195,6 +209,10 @@ class Log(Protocol):
     @property
     def record_bytes_max(self) -> int:
         """Bytes of the largest record that it takes: key, value and headers."""
+        ...
+
+    def limited(self, record_bytes_max: int) -> Log:
+        """The same log, which takes no record larger than that, and sends none in a larger piece."""
         ...
 
     def reader(self, client_id: str) -> Reader: ...

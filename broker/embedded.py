@@ -14,10 +14,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from broker.contract import TopicPartition, TopicSpec
+from broker.contract import TopicLimits, TopicPartition, TopicSpec
 from broker.embedded_connection import Connection
 from broker.embedded_environment import Environment
 from broker.embedded_tables import EmbeddedRecord, Topic
@@ -39,6 +39,9 @@ class EmbeddedLog:
     durable: bool = False
     map_bytes: int = _MAP_BYTES_DEFAULT
     record_bytes_max: int = RECORD_BYTES_MAX_DEFAULT
+
+    def limited(self, record_bytes_max: int) -> EmbeddedLog:
+        return replace(self, record_bytes_max=min(record_bytes_max, self.record_bytes_max))
 
     def reader(self, client_id: str) -> EmbeddedReader:
         return EmbeddedReader(self._acquire())
@@ -157,6 +160,10 @@ class EmbeddedAdmin(Connection):
     def topics(self) -> dict[str, int]:
         with self._environment.read() as transaction:
             return {topic.name: topic.partitions for topic in self._tables.topics(transaction)}
+
+    def limits(self, topics: Sequence[str]) -> TopicLimits:
+        """None: they take what the log takes."""
+        return TopicLimits()
 
     def beginnings(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         with self._environment.read() as transaction:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from confluent_kafka import Consumer, KafkaError, Message
 from confluent_kafka import TopicPartition as Position
@@ -50,6 +50,14 @@ class KafkaLog:
     @property
     def record_bytes_max(self) -> int:
         return int(self.options.get("message.max.bytes", RECORD_BYTES_MAX_DEFAULT))
+
+    def limited(self, record_bytes_max: int) -> KafkaLog:
+        """As the contract says; it shares this one's connection for questions."""
+        most = min(record_bytes_max, self.record_bytes_max)
+        log = replace(self, options={**self.options, "message.max.bytes": str(most)})
+        object.__setattr__(log, "_waits", self._waits)
+        object.__setattr__(log, "_admin", self._admin)
+        return log
 
     def reader(self, client_id: str) -> KafkaReader:
         return KafkaReader(self._client(client_id), self._waits, deadline_s=self.deadline_s)
@@ -135,6 +143,8 @@ class KafkaReader:
     def hold(self, partitions: Iterable[TopicPartition]) -> None:
         held = frozenset(partitions)
         if released := self._held - held:
+            for partition in released:  # what was fetched of it and not given yet is fetched again
+                self._fetched.pop(partition, None)
             self._consumer.resume([Position(*partition) for partition in released])
         if more := held - self._held:
             self._consumer.pause([Position(*partition) for partition in more])
@@ -176,7 +186,12 @@ class KafkaReader:
             self._fetched[partition] = max(offset, self._fetched.get(partition, 0))
 
     def _take_statistics(self, text: str) -> None:
-        """Notes where the client fetches next: it also passes what it gives to nobody, such as aborted records."""
+        """Notes where the client fetches next: it also passes what it gives to nobody, such as aborted records.
+
+        Of a partition that is held it says where it was before, which counts no more.
+        """
         for name, topic in json.loads(text).get("topics", {}).items():
             for number, partition in topic["partitions"].items():
-                self._pass(TopicPartition(name, int(number)), partition["next_offset"])
+                tp = TopicPartition(name, int(number))
+                if tp not in self._held:
+                    self._pass(tp, partition["next_offset"])

@@ -18,17 +18,19 @@ from confluent_kafka import (
     KafkaException,
 )
 from confluent_kafka import TopicPartition as Position
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
-from broker.contract import TopicPartition, TopicSpec
+from broker.contract import TopicLimits, TopicPartition, TopicSpec
 from broker.kafka_client import make_client
 from broker.kafka_errors import broken_world, is_transient
+from broker.kafka_sender import FRAMING_BYTES
 from broker.kafka_waits import Waits
 from config.errors import BrokerUnavailableError
 
 Answer = TypeVar("Answer")
 
 _POLL_S = 0.01
+_LIMIT = "max.message.bytes"
 _LEADERS_CHANGED = frozenset(
     {KafkaError.FENCED_LEADER_EPOCH, KafkaError.UNKNOWN_LEADER_EPOCH, KafkaError.NOT_LEADER_FOR_PARTITION}
 )
@@ -117,6 +119,31 @@ class KafkaAdmin:
 
     def beginnings(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         return self._offsets(partitions, OffsetSpec.earliest())
+
+    def limits(self, topics: Sequence[str]) -> TopicLimits:
+        """What `max.message.bytes` leaves for a record; it needs the right to describe the configuration of topics."""
+        if not topics:
+            return TopicLimits()
+        resources = [ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics]
+
+        def ask() -> TopicLimits:
+            limits: dict[str, int] = {}
+            untold: dict[str, str] = {}
+            for resource, future in self._admin.describe_configs(resources, request_timeout=self._deadline_s).items():
+                try:
+                    entry = future.result(self._deadline_s).get(_LIMIT)
+                except KafkaException as error:
+                    if is_transient(error.args[0]):
+                        raise
+                    untold[resource.name] = error.args[0].str()
+                else:
+                    if entry is None or entry.value is None:
+                        untold[resource.name] = f"it has no {_LIMIT}"
+                    else:
+                        limits[resource.name] = int(entry.value) - FRAMING_BYTES
+            return TopicLimits(limits, untold)
+
+        return self._patiently(ask, "the limits of topics cannot be read")
 
     def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """As the contract says. A commit shows here, and to readers, a moment after it returned.

@@ -19,8 +19,8 @@ from config.errors import BrokenWorldError, BrokerUnavailableError
 _UNACKNOWLEDGED_BYTES_MAX = 256 << 20
 _UNACKNOWLEDGED_RECORDS_MAX = 1_000_000
 _NO_LIMIT = 2**31 - 1
-# The client counts the framing of a record batch as well; the limit that users set is one of content.
-_FRAMING_BYTES = 1024
+FRAMING_BYTES = 1024
+"""The client and topics count the framing of a record batch as well; the limit that users set is one of content."""
 _MESSAGE_BYTES_MAX = 1_000_000_000
 
 
@@ -51,7 +51,7 @@ class Sender:
             **guarantees,
         }
         self._record_bytes_max = int(str(options["message.max.bytes"]))
-        options["message.max.bytes"] = min(self._record_bytes_max + _FRAMING_BYTES, _MESSAGE_BYTES_MAX)
+        options["message.max.bytes"] = min(self._record_bytes_max + FRAMING_BYTES, _MESSAGE_BYTES_MAX)
         self._waits, self._deadline_s = waits, deadline_s
         self._unacknowledged_bytes = 0
         self._fatal: KafkaError | None = None

@@ -1,15 +1,15 @@
 """The parts of one process of a flow, built in the one order that is safe.
 
 Process 0 opens the transaction, which fences every predecessor; only then may any process read the cut; key groups are
-opened, and caught up with their changelogs, before their first record. Whoever drives the parts, Bytewax or a tester,
-gets the same ones.
+opened, and caught up with their changelogs, before their first record. A process notes the time before any of it, and
+takes no store from one that began later. Whoever drives the parts, Bytewax or a tester, gets the same ones.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -23,11 +23,13 @@ from config.settings import Settings
 from config.topics import TOPICS
 from config.topology import Topology
 from flows.compile import check, plan, source_decoders
+from flows.limits import within_limits
 from operators.codec.codec import Codec
 from operators.codec.sources import SchemaSource
 from operators.registry import Build, Operator
 from operators.state.catch_up import Progress
 from operators.state.groups import GroupStores, StateSize
+from operators.state.store import since_boot_ns
 from operators.stream.broadcast import BroadcastTables
 from operators.stream.decode import Decoder
 from operators.stream.kernel import Kernel
@@ -113,11 +115,13 @@ class Assembly:
         self.pipeline: Pipeline
 
     def __enter__(self) -> Assembly:
+        self._started_ns = since_boot_ns()  # before the fence, so that whoever starts after this one fences it
         try:
-            self._transaction = self._fence()
             self._partitions = self._topics()
             self.plan = plan(self._flow.topology, self._flow.operators, self._partitions)
             self._create_changelogs()
+            self._flow = replace(self._flow, log=self._log_within_limits())
+            self._transaction = self._fence()
             self._codec = Codec.latest(self._flow.schemas, self._codec_topics())
             self._tables = self._open_tables()
             self.pipeline = self._pipeline()
@@ -179,6 +183,13 @@ class Assembly:
             admin.create_topics(list(specs.values()))
         finally:
             admin.close()
+
+    def _log_within_limits(self) -> Log:
+        """The log, which takes from this flow what all the topics take that it writes to."""
+        changelogs = {self._flow.changelog(step.id) for step in self.plan.steps}
+        written = {topic for step in self.plan.steps for topic in step.outputs.values()}
+        letters = {str(self._flow.topology.on_error.topic)} & self._partitions.keys()
+        return within_limits(self._flow.log, sorted(changelogs | written | letters), tell=self._index == 0)
 
     def _codec_topics(self) -> list[str]:
         topics = {str(source.topic) for source in self._flow.topology.sources.values()}
@@ -267,6 +278,7 @@ class Assembly:
             changelog=self._flow.changelog(step_id),
             flush_interval_s=flush_ms / 1e3,
             position_interval_s=settings.state.position_interval_ms / 1e3,
+            started_ns=self._started_ns,
             on_progress=lambda progress: self._observers.restore(step_id, progress),
             on_size=lambda size: self._observers.state(step_id, size),
         )

@@ -24,6 +24,16 @@ HEADER_BYTES_LEAST: Final = 200
 """So much of each header goes with a dead letter that does not fit even without its record."""
 
 
+LETTER_BYTES_LEAST: Final = sum(
+    len(name) + HEADER_BYTES_LEAST
+    for name in (
+        HEADER_EXCEPTION, HEADER_MESSAGE, HEADER_STACKTRACE, HEADER_TOPIC, HEADER_PARTITION, HEADER_OFFSET, HEADER_FLOW,
+        HEADER_STEP, *map(HEADER_OMITTED.format, ("value", "headers", "key")),
+    )
+)  # fmt: skip
+"""What the last attempt at a dead letter may have: the beginnings of all headers."""
+
+
 def send_dead_letter(transaction: Transaction, topic: str, letter: DeadLetter, flow: str) -> None:
     """Sends a dead letter; what of the record cannot be carried is left out, and a header says so and why.
 

@@ -54,11 +54,14 @@ class GroupStores:
         changelog: str,
         flush_interval_s: float,
         position_interval_s: float,
+        started_ns: int | None = None,
         on_progress: Callable[[Progress], None] = lambda _: None,
         on_size: Callable[[StateSize], None] = lambda _: None,
     ) -> None:
+        """`started_ns`: when the process began to be one of the flow, by `since_boot_ns`; for its stores' ownership."""
         self.changelog = changelog
         self._log, self._client_id, self._directory = log, client_id, directory
+        self._started_ns = started_ns
         self._flush_interval_s, self._position_interval_s = flush_interval_s, position_interval_s
         self._on_progress, self._on_size = on_progress, on_size
         self._stores: dict[int, KeyGroupStore] = {}
@@ -79,7 +82,8 @@ class GroupStores:
             with ExitStack() as undo:
                 opened: dict[TopicPartition, KeyGroupStore] = {}
                 for group in missing:
-                    store = KeyGroupStore(self._directory / f"{group:03d}", changelog=self.changelog)
+                    path = self._directory / f"{group:03d}"
+                    store = KeyGroupStore(path, changelog=self.changelog, started_ns=self._started_ns)
                     undo.callback(store.abandon)
                     opened[TopicPartition(self.changelog, group)] = store
                 catch_up(self._log, self._client_id, opened, self._on_progress)

@@ -5,7 +5,7 @@ Layout of the environment, one named database each:
     data   state key -> value; a value opens with the event time (int64, big-endian, ms) at which it is due
     due    due time + state key -> nothing; the index that finds what event time has reached
     wall   the same for wall-clock time
-    meta   owner, changelog position and its age, stream time, boot id, clean
+    meta   owner and when it started, changelog position and its age, stream time, boot id, clean
 
 A value is `due (8 bytes) | wall due (8 bytes) | body`. Keys starting with a zero byte belong to the engine.
 LMDB runs without fsync: a killed process loses nothing, a killed machine may; so a store last written under another
@@ -15,6 +15,7 @@ boot id, and not closed cleanly, is not trusted and is rebuilt from the changelo
 from __future__ import annotations
 
 import shutil
+import sys
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -36,7 +37,9 @@ _NEVER_BYTES: Final = NEVER.to_bytes(8, "big")
 _NOT_DUE: Final = _NEVER_BYTES * 2
 _MAP_BYTES_FIRST: Final = 1 << 26
 _GROWTH: Final = 2
+STARTED: Final = b"started"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+NO_BOOT_ID: Final = "unknown"
 
 
 def header(due_ms: int = NEVER, wall_due_ms: int = NEVER) -> bytes:
@@ -51,19 +54,26 @@ def boot_id() -> str:
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
-        return "unknown"
+        return NO_BOOT_ID
+
+
+def since_boot_ns() -> int:
+    """Nanoseconds since the machine started, sleep included: a clock that nobody sets, the same for all processes."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic_ns()
 
 
 class KeyGroupStore:
     """One key group's values on local disk, owned by one process at a time.
 
     Opening takes ownership; whoever owned the store before gets `StoreFencedError` at its next write, so that a
-    paused process that wakes cannot overwrite what its successor wrote.
+    paused process that wakes cannot overwrite what its successor wrote. Nor can it take a store that a process owns
+    which started after it (`started_ns`, see `since_boot_ns`; by default now): it is refused as well.
     """
 
-    def __init__(self, path: Path, *, changelog: str) -> None:
+    def __init__(self, path: Path, *, changelog: str, started_ns: int | None = None) -> None:
         self.path = path
         self._owner = uuid.uuid4().bytes
+        self._started_ns = since_boot_ns() if started_ns is None else started_ns
         try:
             self._open(changelog)
         except _UNUSABLE as error:
@@ -102,12 +112,14 @@ class KeyGroupStore:
             env.open_db(name) for name in (b"data", b"due", b"wall", b"meta")
         )
         with env.begin(write=True) as txn:
+            self._check_successor(txn)
             was_clean = txn.delete(b"clean", db=self._meta)
             if not was_clean and txn.get(b"boot", db=self._meta) not in (None, boot_id().encode()):
                 raise UnusableError("written before the machine restarted and not closed cleanly")
             if txn.get(b"changelog", changelog.encode(), db=self._meta) != changelog.encode():
                 raise UnusableError("it belongs to another changelog")
             txn.put(b"owner", self._owner, db=self._meta)
+            txn.put(STARTED, b"%d" % self._started_ns, db=self._meta)
             txn.put(b"boot", boot_id().encode(), db=self._meta)
             txn.put(b"changelog", changelog.encode(), db=self._meta)
             self.position = int(txn.get(b"position", b"0", db=self._meta))
@@ -116,6 +128,16 @@ class KeyGroupStore:
         if was_clean:
             # Or a machine that stops might show the clean mark of before, over pages that were used again since.
             env.sync(True)
+
+    def _check_successor(self, txn: Any) -> None:
+        """Owners of another boot are gone, whatever their clock said; where boots are not told apart, nothing is."""
+        boot = boot_id()
+        if boot == NO_BOOT_ID or txn.get(b"boot", db=self._meta) != boot.encode():
+            return
+        if int(txn.get(STARTED, b"0", db=self._meta)) > self._started_ns:
+            raise StoreFencedError(
+                f"{self.path}: a process that started after this one has opened this store; this one must end"
+            )
 
     def _wipe(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)

@@ -25,8 +25,13 @@ AHEAD_MS: Final = 1_000
 PATIENCE_S: Final = 1.0
 WAITING_MAX: Final = 100_000
 """Records of one topic that wait, about: from then on only partitions are read of which nothing waits."""
+WAITING_BYTES_MAX: Final = 64 << 20
+"""The same bound in bytes of their values, as far as some of each run tell: a topic may take records of a megabyte."""
 RELEASED_BELOW: Final = WAITING_MAX // 4
 """With fewer waiting all are read again. Far fewer: a client may fetch anew what it had of those it left alone."""
+RELEASED_BELOW_BYTES: Final = WAITING_BYTES_MAX // 4
+SAMPLED: Final = 8
+"""Of so many records of a run the bytes are counted, about."""
 _NOTHING_NEEDED: Final = 2**63 - 1
 _BEFORE_EVERYTHING: Final = -(2**62)
 
@@ -41,13 +46,15 @@ class Run(NamedTuple):
 class _Partition:
     """What was read of a partition and waits for its turn."""
 
-    __slots__ = ("heard_at_s", "next_offset", "place_ms", "runs", "start", "tp")
+    __slots__ = ("heard_at_s", "next_offset", "place_ms", "record_bytes", "runs", "start", "tp")
 
     def __init__(self, tp: TopicPartition, offset: int, now_s: float) -> None:
         self.tp = tp
         self.next_offset = offset
         """Behind the last record that was read."""
         self.runs: deque[list[Record]] = deque()
+        self.record_bytes: deque[int] = deque()
+        """Of a record of each run, about."""
         self.start = 0
         """Where in the first run what waits begins."""
         self.place_ms = _BEFORE_EVERYTHING
@@ -58,6 +65,7 @@ class _Partition:
         if not self.runs:
             self.place_ms = _logged_at_ms(records[0])
         self.runs.append(records)
+        self.record_bytes.append(_record_bytes(records))
         self.next_offset = records[-1].offset() + 1
         self.heard_at_s = now_s
 
@@ -72,6 +80,7 @@ class _Partition:
             self.place_ms = _logged_at_ms(first[stop])
             return Run(self.tp, first[start:stop])
         self.runs.popleft()
+        self.record_bytes.popleft()
         self.start = 0
         self.place_ms = _logged_at_ms(self.runs[0][0] if self.runs else first[-1])
         return Run(self.tp, first[start:] if start else first)
@@ -83,7 +92,9 @@ class _Topic:
     def __init__(self, reader: Reader, offsets: Mapping[TopicPartition, int], now_s: float) -> None:
         self.reader = reader
         self.partitions = {tp.partition: _Partition(tp, offset, now_s) for tp, offset in offsets.items()}
-        self.waiting = 0
+        self.waiting = self.waiting_bytes = 0
+        self.asked = False
+        """Whether the last read asked the client for anything."""
         self.has_more = False
         """Whether the client has more at hand: it gave all that it was asked for, or leaves something alone."""
         self._held: frozenset[TopicPartition] = frozenset()
@@ -94,19 +105,41 @@ class _Topic:
         return not self.reader.near_end(partition.tp, partition.next_offset)
 
     def fill(self, records_max: int, now_s: float) -> None:
-        """Reads until something waits of every partition that has more to give, as far as the client has it."""
-        if self._held and self.waiting < RELEASED_BELOW:
+        """Reads until something waits of every partition that has more to give, as far as the client has it.
+
+        One that is near its end has nothing that anybody waits for: for it alone no more than a read's worth waits.
+        """
+        if self._held and self.waiting < RELEASED_BELOW and self.waiting_bytes < RELEASED_BELOW_BYTES:
             self._hold(frozenset())
-        while not self._held and self.waiting < WAITING_MAX and any(not p.runs for p in self.partitions.values()):
-            if not self._read(records_max, now_s):
+        while not self._held and not self.is_filled() and (self.waiting < records_max or self._behind()):
+            if all(p.runs for p in self.partitions.values()) or not self._read(records_max, now_s):
                 return
-        if self._held or self.waiting >= WAITING_MAX:
+        if self._held or self.is_filled():
             self._fill_those_behind(records_max, now_s)
+
+    def is_filled(self) -> bool:
+        """Whether as much waits as may."""
+        return self.waiting >= WAITING_MAX or self.waiting_bytes >= WAITING_BYTES_MAX
+
+    def take(self, partition: _Partition, records_max: int, until_ms: float) -> Run:
+        """As of the partition."""
+        record_bytes, run = partition.record_bytes[0], partition.take(records_max, until_ms)
+        self.waiting -= len(run.records)
+        self.waiting_bytes -= len(run.records) * record_bytes
+        return run
+
+    def needs_nothing(self) -> frozenset[TopicPartition]:
+        """Partitions of which something waits, or that were not asked for."""
+        return self._held | {p.tp for p in self.partitions.values() if p.runs or not self.asked}
+
+    def _behind(self) -> frozenset[TopicPartition]:
+        """Partitions of which nothing waits and more than a little is still to come."""
+        return frozenset(p.tp for p in self.partitions.values() if not p.runs and self.is_behind(p))
 
     def _fill_those_behind(self, records_max: int, now_s: float) -> None:
         """The same, but reads only partitions of which nothing waits."""
         every = frozenset(partition.tp for partition in self.partitions.values())
-        while behind := every - {p.tp for p in self.partitions.values() if p.runs} - self.reader.ended():
+        while behind := self._behind():
             self._hold(every - behind)
             if not self._read(records_max, now_s):
                 return
@@ -117,7 +150,7 @@ class _Topic:
             self._held = partitions
 
     def _read(self, records_max: int, now_s: float) -> bool:
-        found = self.reader.read(records_max, 0.0)
+        found, self.asked = self.reader.read(records_max, 0.0), True
         self._add(found, now_s)
         full = len(found) == records_max
         self.has_more = full or bool(self._held)
@@ -135,6 +168,7 @@ class _Topic:
             run.append(record)
         for number, run in runs.items():
             self.partitions[number].add(run, now_s)
+            self.waiting_bytes += len(run) * self.partitions[number].record_bytes[-1]
         self.waiting += len(records)
 
 
@@ -162,6 +196,8 @@ class TogetherReader:
     def read(self, records_max: int) -> list[Run]:
         """Up to `records_max` records, in offset order within each partition; it does not wait for any."""
         runs, left, more = list[Run](), records_max, True
+        for topic in self._topics.values():
+            topic.asked = False
         while left and more:
             for topic in self._topics.values():
                 topic.fill(records_max, self._clock())
@@ -183,9 +219,8 @@ class TogetherReader:
         while behind and left and behind[0][0] <= limit_ms:
             _, number, topic, partition = behind[0]
             next_ms = min((entry[0] for entry in behind[1:3]), default=limit_ms)  # the next ones of a heap
-            run = partition.take(left, min(next_ms + TOGETHER_MS, limit_ms))
+            run = topic.take(partition, left, min(next_ms + TOGETHER_MS, limit_ms))
             runs.append(run)
-            topic.waiting -= len(run.records)
             left -= len(run.records)
             if partition.runs:
                 heapq.heapreplace(behind, (partition.place_ms, number, topic, partition))
@@ -203,19 +238,23 @@ class TogetherReader:
         return all(topic.reader.at_end() and not topic.waiting for topic in self._topics.values())
 
     def fetched(self) -> Mapping[TopicPartition, int]:
-        """As of a `Reader`; a topic of which something waits here needs nothing from the log."""
+        """As of a `Reader`; a partition of which something waits here, or that was not asked for, needs nothing."""
         merged: dict[TopicPartition, int] = {}
         for topic in self._topics.values():
-            if topic.waiting:
-                merged.update((partition.tp, _NOTHING_NEEDED) for partition in topic.partitions.values())
-            else:
-                merged.update(topic.reader.fetched())
+            merged.update(topic.reader.fetched())
+            merged.update(dict.fromkeys(topic.needs_nothing(), _NOTHING_NEEDED))
         return merged
 
     def close(self) -> None:
         """Closes every reader."""
         for topic in self._topics.values():
             topic.reader.close()
+
+
+def _record_bytes(records: Sequence[Record]) -> int:
+    """Bytes of a value, on average over a few of them."""
+    some = records[:: max(1, len(records) // SAMPLED)]
+    return sum(len(record.value() or b"") for record in some) // len(some)
 
 
 def _logged_at_ms(record: Record) -> int:

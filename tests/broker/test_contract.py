@@ -10,6 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from broker.contract import Admin, Log, Record, TopicPartition, TopicSpec, Transaction
+from broker.kafka import KafkaLog
 from broker.murmur2 import partition_of
 from config.errors import BrokerUnavailableError, FencedError, RecordTooLargeError, TakenOverError
 
@@ -504,3 +505,25 @@ def test_the_last_value_of_each_key_of_a_compacted_topic_is_there(log, make_topi
             expected |= dict(zip(keys, sent, strict=True)) | {b"key-0": None}
     found = {record.key(): record.value() for record in read_all(dict.fromkeys(parts(topic, 2), 0))}
     assert found == expected
+
+
+def test_a_limited_log_takes_no_larger_record_and_no_more_than_before(log, make_topic, read_all, unique) -> None:
+    topic, limited = make_topic(), log.limited(5_000)
+    assert (limited.record_bytes_max, limited.limited(6_000).record_bytes_max) == (5_000, 5_000)
+    with closing(limited.transaction(unique, unique)) as transaction:
+        transaction.begin()
+        with pytest.raises(RecordTooLargeError, match="5000"):
+            transaction.send_batch(topic, [b""], [b"v" * 5_001])
+        transaction.send_batch(topic, [b""] * 3, [b"v" * 5_000] * 3)
+        transaction.commit({})
+    assert len(read_all({TopicPartition(topic, 0): 0})) == 3
+
+
+def test_limits_of_topics_are_told_where_topics_have_any(log, admin, make_topic) -> None:
+    small = make_topic(config={"max.message.bytes": "20000"})
+    limits = admin.limits([small])
+    if isinstance(log, KafkaLog):
+        assert 15_000 < limits.record_bytes_max[small] < 20_000
+    else:
+        assert limits.record_bytes_max == {}
+    assert limits.untold == {}

@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import pytest
 from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import ConfigEntry, ConfigResource
 
 from broker import kafka_admin
-from broker.contract import TopicPartition
+from broker.contract import TopicLimits, TopicPartition
 from broker.kafka_admin import AdminConnection, KafkaAdmin
+from broker.kafka_sender import FRAMING_BYTES
 from broker.kafka_waits import Waits
 from config.errors import BrokerUnavailableError
 
@@ -100,3 +102,31 @@ def test_a_client_that_found_no_leaders_is_replaced(monkeypatch: pytest.MonkeyPa
     partition = TopicPartition("orders.status", 0)
     assert admin(30.0).ends([partition]) == {partition: 7}
     assert ForgetfulClient.made == 3
+
+
+def told(limit: str | None = None, *, fails_with: int | None = None) -> Future[dict[str, ConfigEntry]]:
+    future: Future[dict[str, ConfigEntry]] = Future()
+    if fails_with is not None:
+        future.set_exception(KafkaException(KafkaError(fails_with, "what the broker says")))
+    else:
+        future.set_result({"max.message.bytes": ConfigEntry("max.message.bytes", limit)} if limit else {})
+    return future
+
+
+def test_limits_that_may_not_be_read_are_told_beside_those_that_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {"mine": told("50000"), "secret": told(fails_with=KafkaError.TOPIC_AUTHORIZATION_FAILED), "odd": told()}
+    asked: list[float] = []
+
+    class Client:
+        def describe_configs(self, resources: list[ConfigResource], request_timeout: float) -> dict[Any, Any]:
+            asked.append(request_timeout)
+            if len(asked) == 1:
+                return {resources[0]: told(fails_with=KafkaError._TRANSPORT)}
+            return {resource: answers[resource.name] for resource in resources}
+
+    monkeypatch.setattr(AdminConnection, "client", lambda _: Client())
+    limits = admin(5.0).limits(list(answers))
+    assert limits.record_bytes_max == {"mine": 50_000 - FRAMING_BYTES}
+    assert limits.untold == {"secret": "what the broker says", "odd": "it has no max.message.bytes"}
+    assert len(asked) == 2, "a connection that was lost passes"
+    assert admin(5.0).limits([]) == TopicLimits()

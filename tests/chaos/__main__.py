@@ -17,6 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package
 
 from chaos_driver import Chaos, Report
+from chaos_groups import GroupRiskJob
 from chaos_jobs import ChainJob, LifecycleJob, OrderStatusJob, ViewsJob
 from chaos_log import Job
 from chaos_processes import ForkServer
@@ -28,10 +29,11 @@ TOOLS_DIR = Path(__file__).parents[2] / ".tools" / "kafka"
 SHARES = {
     "order_status": 0.2,
     "lifecycle": 0.2,
-    "chain": 0.15,
-    "views": 0.15,
-    "risk_check": 0.15,
-    "surveillance": 0.15,
+    "chain": 0.12,
+    "views": 0.12,
+    "risk_check": 0.12,
+    "risk_groups": 0.12,
+    "surveillance": 0.12,
 }
 KILLS_PER_BROKER_KILL = 15
 KILLS_PER_BROKER_PAUSE = 10
@@ -82,6 +84,8 @@ def _job(name: str, kills: int, seed: int, folder: Path) -> Job:
         return ViewsJob(200 + 20 * kills, seed, folder)
     if name == "risk_check":
         return RiskJob(100 + 15 * kills, seed)
+    if name == "risk_groups":
+        return GroupRiskJob(10 + kills, seed)
     if name == "surveillance":
         return SurveillanceJob(100 + 30 * kills, seed, folder)
     if name == "lifecycle":

@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import lmdb
+
 import config
 from broker.contract import Log, Record, TopicPartition, TopicSpec
+from config.errors import StoreError
 from config.topics import HEADER_OFFSET, HEADER_PARTITION, HEADER_TOPIC, TOPICS
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
@@ -89,18 +92,23 @@ def stores_ahead(job: Job, place: Place) -> list[str]:
             committed[(record.key() or b"").decode()].add(None if value is None else value[HEADER_BYTES:])
         found += [
             f"store of {step} has a value of {key!r} that was never committed"
-            for key, value in store_values(place.state / job.flow / step).items()
+            for key, value in store_values(place.state / job.flow / step, left_behind=True).items()
             if value not in committed[key]
         ]
     return found
 
 
-def store_values(folder: Path) -> dict[str, bytes]:
-    """Everything in the stores of one step, by key."""
+def store_values(folder: Path, *, left_behind: bool = False) -> dict[str, bytes]:
+    """Everything in the stores of one step, by key; `left_behind` by a kill, one may have nothing in it yet."""
     values: dict[str, bytes] = {}
     for path in sorted(folder.glob("*")):
-        with StoreReader(path) as store:
-            values.update(store.scan())
+        try:
+            with StoreReader(path) as store:
+                values.update(store.scan())
+        except StoreError as error:
+            is_empty = isinstance(error.__cause__, lmdb.NotFoundError) or not (path / "data.mdb").exists()
+            if not (left_behind and is_empty):
+                raise
     return values
 
 

@@ -75,7 +75,7 @@ class RiskJob:
         events = [event for number in range(self.orders) for event in _Story(number, self.orders, self.seed).told]
         changes = _changes(self.orders, Random(f"{self.seed}|controls"))
         told = sorted([*events, *((at, "risk.controls", control) for at, control in changes)], key=lambda each: each[0])
-        references = [*_references(), ("risk.controls", _firm(1))]
+        references = [*_references(), ("risk.controls", firm(1))]
         rows = [*references, *((topic, event) for _, topic, event in told)]
         self.records = encoded((topic, msgspec.to_builtins(event)) for topic, event in rows)
         self._tables = list(_versions([control for _, control in changes]))
@@ -194,7 +194,8 @@ class _Story:
         self.told += [(self._at, "orders.status", status)] * again + [(self._at, "orders.status", engine)]
 
 
-def _references() -> list[tuple[str, Any]]:
+def symbol_references() -> list[tuple[str, Any]]:
+    """What is known of the symbols."""
     symbols = [
         SymbolReference(
             event_type="SYMBOL_REFERENCE", occurred_at=AT, key=symbol, sequence=1, source="operations", tick=10_000,
@@ -202,6 +203,10 @@ def _references() -> list[tuple[str, Any]]:
         )
         for symbol, price in SYMBOLS.items()
     ]  # fmt: skip
+    return [("reference.symbols", each) for each in symbols]
+
+
+def _references() -> list[tuple[str, Any]]:
     accounts = [
         AccountReference(
             event_type="ACCOUNT_REFERENCE", occurred_at=AT, key=f"ACC{number:04d}", sequence=1, source="operations",
@@ -209,36 +214,38 @@ def _references() -> list[tuple[str, Any]]:
         )
         for number in range(0, 1_000, 3)
     ]  # fmt: skip
-    return [("reference.symbols", each) for each in symbols] + [("reference.accounts", each) for each in accounts]
+    return [*symbol_references(), *(("reference.accounts", each) for each in accounts)]
 
 
-def _control(scope: str, version: int, **fields: Any) -> RiskControl:
+def control(scope: str, version: int, **fields: Any) -> RiskControl:
+    """The limits of one scope."""
     return RiskControl(
         event_type="RISK_CONTROL", occurred_at=AT, key=scope, sequence=version, source="operations",
         limits_version=str(version), **fields,
     )  # fmt: skip
 
 
-def _firm(version: int, **fields: Any) -> RiskControl:
+def firm(version: int, **fields: Any) -> RiskControl:
+    """Those of the firm, of which all that must be given is."""
     values: dict[str, Any] = {
         "max_order_quantity": 900, "max_order_notional": 10**12, "collar_bps": 1_000, "collar_away_bps": 5_000,
         "reference_age_max_ms": 86_400_000, "max_messages": 6, "message_window_ms": 1_000, "max_exposure": 10**12,
         "max_working_orders": 100, "max_position": 10**6, "self_trade": "WARN", "warn": _WARN,
     }  # fmt: skip
-    return _control("FIRM", version, **(values | fields))
+    return control("FIRM", version, **(values | fields))
 
 
 def _changes(orders: int, random: Random) -> list[tuple[int, RiskControl]]:
     """What operations publish while the flow works."""
     made = [
-        _firm(2, max_exposure=2 * 10**11),
-        _control("DESK:D1", 3, max_order_quantity=500),
-        _control("SYMBOL:GE", 4, trading_state="HALTED"),
-        _firm(5, max_executions=12, execution_window_ms=60_000, self_trade="CANCEL_NEWEST"),
-        _control("SYMBOL:GE", 6, trading_state="ACTIVE"),
-        _control("DESK:D1", 7, trading_state="REDUCING"),
-        _firm(8, max_order_quantity=600, self_trade="DECREMENT"),
-        _control("DESK:D1", 9, max_order_quantity=800),
+        firm(2, max_exposure=2 * 10**11),
+        control("DESK:D1", 3, max_order_quantity=500),
+        control("SYMBOL:GE", 4, trading_state="HALTED"),
+        firm(5, max_executions=12, execution_window_ms=60_000, self_trade="CANCEL_NEWEST"),
+        control("SYMBOL:GE", 6, trading_state="ACTIVE"),
+        control("DESK:D1", 7, trading_state="REDUCING"),
+        firm(8, max_order_quantity=600, self_trade="DECREMENT"),
+        control("DESK:D1", 9, max_order_quantity=800),
     ]
     assert len(made) == CHANGES
     times = sorted(random.randrange(orders * STEP_MICROS) for _ in made)
@@ -250,7 +257,7 @@ def _versions(changes: Sequence[RiskControl]) -> Iterator[tuple[Tables, LimitsIn
     references: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for topic, event in _references():
         references[topic][event.key] = event
-    controls = {"FIRM": _firm(1)}
+    controls = {"FIRM": firm(1)}
     for change in (None, *changes):
         controls = controls if change is None else {**controls, change.key: change}
         yield Tables(controls, references["reference.symbols"], references["reference.accounts"]), LimitsInForce()

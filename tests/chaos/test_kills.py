@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
+import lmdb
 import msgspec
 import pytest
 from chaos_driver import Chaos
+from chaos_groups import GroupRiskJob
 from chaos_jobs import ChainJob, LifecycleJob, OrderStatusJob, ViewsJob
 from chaos_log import Job, codec, read_all, store_values
 from chaos_processes import ForkServer
@@ -19,8 +21,9 @@ from chaos_risk import RiskJob
 from chaos_surveillance import SurveillanceJob
 from chaos_world import Feeder, LogKind, World
 
+from config.errors import StoreError
 from flows.chaos import CRASH_VARIABLE, MAX_VARIABLE, SEED_VARIABLE
-from operators.model.events import Event, account_of
+from operators.model.events import Breach, Event, RiskOutcome, account_of
 
 pytestmark = [pytest.mark.kills, pytest.mark.timeout(400)]
 
@@ -45,6 +48,10 @@ def risk_check(_: Path) -> Job:
     return RiskJob(150, seed=5)
 
 
+def risk_groups(_: Path) -> Job:
+    return GroupRiskJob(14, seed=5)
+
+
 def surveillance(folder: Path) -> Job:
     return SurveillanceJob(250, 5, folder)
 
@@ -57,6 +64,7 @@ def surveillance(folder: Path) -> Job:
         ("embedded", chain, 8, 0, 0),
         ("embedded", views, 6, 0, 0),
         ("embedded", risk_check, 6, 0, 0),
+        ("embedded", risk_groups, 6, 0, 0),
         ("embedded", surveillance, 6, 0, 0),
         pytest.param("kafka", order_status, 6, 1, 1, marks=pytest.mark.kafka),
         pytest.param("kafka", chain, 6, 0, 0, marks=pytest.mark.kafka),
@@ -140,6 +148,30 @@ def test_a_decision_too_many_or_another_one_would_be_noticed(make_world: Callabl
     assert [problem for problem in job.problems(other.place) if "by the rules" in problem]
 
 
+def test_a_decision_that_another_account_ought_to_have_changed_would_be_noticed(
+    make_world: Callable[[LogKind], World],
+) -> None:
+    place, job = make_world("embedded"), GroupRiskJob(6, seed=1)
+    kinds = Counter(checks for _, checks in job.expected().values())
+    assert kinds.keys() == {(), ("SELF_TRADE",), ("TOTAL_MESSAGE_RATE",)}
+    assert min(kinds.values()) > 20
+    outcomes = [
+        RiskOutcome(
+            event_type=kind, occurred_at=1, key="G0A0|O", sequence=1, source="risk", limits_version="FIRM@1",
+            intent=job.intents[request], breaches=[Breach(check=check, scope="FIRM") for check in checks],
+        )
+        for request, (kind, checks) in job.expected().items()
+    ]  # fmt: skip
+    written(place, job, "risk.outcome", outcomes[:-1])
+    assert len([problem for problem in job.problems(place.place) if "decisions on" in problem]) == 1
+    written(place, job, "risk.outcome", outcomes[-1:])
+    found = job.problems(place.place)
+    assert not [problem for problem in found if "decisions on" in problem]
+    assert [problem for problem in found if "requests counted" in problem], "nothing was counted by hand"
+    written(place, job, "risk.outcome", [msgspec.structs.replace(outcomes[0], breaches=[])])
+    assert [problem for problem in job.problems(place.place) if "decisions on" in problem]
+
+
 def test_an_alert_too_many_or_too_few_would_be_noticed(make_world: Callable[[LogKind], World], tmp_path: Path) -> None:
     place, job = make_world("embedded"), SurveillanceJob(60, 1, tmp_path)
     written(place, job, "orders.alerts", [])
@@ -164,3 +196,11 @@ def written(place: World, job: Job, topic: str, outputs: Sequence[Event]) -> Non
             [value] = codec().encode_records(topic, [msgspec.to_builtins(output)])
             producer.send(topic, output.key.encode(), value)
         producer.flush()
+
+
+def test_a_store_that_a_kill_left_without_tables_has_no_values_and_is_an_error_at_the_end(tmp_path: Path) -> None:
+    lmdb.open(str(tmp_path / "000"), max_dbs=4).close()
+    (tmp_path / "001").mkdir()
+    assert store_values(tmp_path, left_behind=True) == {}
+    with pytest.raises(StoreError):
+        store_values(tmp_path)

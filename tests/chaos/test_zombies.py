@@ -23,6 +23,7 @@ FENCED = ("was taken over", "a successor took over")
 PEER_GONE = "another process of the flow is gone"
 """All that is told where Bytewax tears down a cluster of several processes before the cause is."""
 STORE_FENCED = "another process owns this store now"
+STORE_REFUSED = "a process that started after this one has opened this store"
 
 
 class Scene:
@@ -99,8 +100,8 @@ def pause_one(scene: Scene, point: CrashPoint, environment: Mapping[str, str], *
 def paused(scene: Scene, point: CrashPoint, environment: Mapping[str, str], *, workers: int) -> Iterator[Cluster]:
     """A cluster whose first process has paused at the point, once, with an epoch under way.
 
-    One that paused before its first commit is begun anew: it may still have been opening its stores, and would go on
-    with that, and so end its successor instead of itself.
+    One that paused before its first commit is begun anew: it may still have been opening its stores, which is the
+    matter of another test.
     """
     before = progress(scene.place, scene.job)
     cluster = pause_one(scene, point, environment, workers=workers)
@@ -169,6 +170,22 @@ def test_a_zombie_that_shares_its_stores_cannot_write_to_them_either(
                 successor.kill()
         assert scene.problems() == []
     assert STORE_FENCED in heard
+
+
+@pytest.mark.parametrize("point", [CrashPoint.FENCED, CrashPoint.CATCH_UP_STARTED])
+def test_a_zombie_that_was_still_opening_its_stores_takes_none_from_its_successor(
+    place: World, fork_server: ForkServer, tmp_path: Path, point: CrashPoint
+) -> None:
+    with Scene(fork_server, place, tmp_path) as scene:
+        pause = {CRASH_VARIABLE: f"{point}:1:stop", MAX_VARIABLE: "1", LOG_VARIABLE: str(tmp_path / "paused")}
+        zombie = scene.start(pause)
+        scene.feed_until(lambda: zombie.workers[0].is_stopped(), f"it pauses at {point}", zombie)
+        successor = scene.start()
+        scene.feed_until_commit(successor)
+        said = wake(scene, zombie, successor)
+        assert STORE_REFUSED in said, said[-3000:]
+        successor.kill()
+        assert scene.problems() == []
 
 
 def test_of_two_clusters_that_start_at_once_at_most_one_goes_on_committing(

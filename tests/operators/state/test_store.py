@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from config.errors import StoreError, StoreFencedError
 from operators.state import store as store_module
-from operators.state.store import HEADER_BYTES, NEVER, STATE_KEY_BYTES_MAX, KeyGroupStore, header
+from operators.state.store import HEADER_BYTES, NEVER, NO_BOOT_ID, STATE_KEY_BYTES_MAX, KeyGroupStore, header
 
 KEYS = st.sampled_from([b"a", b"ab", b"b", b"b|1", b"c\xff"])
 TIMES = st.sampled_from([0, 1, 255, 256, 10_000, NEVER])
@@ -77,6 +77,48 @@ def test_a_successor_fences_the_owner_whose_next_write_changes_nothing(tmp_path:
     successor = open_store(tmp_path)
     assert successor.position == 0
     successor.close()
+
+
+def test_who_started_earlier_cannot_take_a_store_from_who_started_later(tmp_path: Path) -> None:
+    """A process that paused while it was opening its stores goes on with that when it wakes."""
+    successor = KeyGroupStore(tmp_path, changelog="changelog", started_ns=200)
+    successor.write({b"k": header() + b"new"}, position=7)
+    python(f"""
+        from config.errors import StoreFencedError
+        try:
+            KeyGroupStore(Path({str(tmp_path)!r}), changelog="changelog", started_ns=100)
+        except StoreFencedError:
+            os._exit(0)
+        os._exit(1)
+    """)
+    successor.write({b"k": header() + b"newer"}, position=8)
+    successor.close()
+    with pytest.raises(StoreFencedError, match="started after this one"):
+        KeyGroupStore(tmp_path, changelog="changelog", started_ns=199)
+    next_one = KeyGroupStore(tmp_path, changelog="changelog", started_ns=201)
+    assert (next_one.rebuilt_because, next_one.position, next_one.get(b"k")) == (None, 8, header() + b"newer")
+    next_one.close()
+
+
+@pytest.mark.parametrize("boots", [("first", "second"), (NO_BOOT_ID, NO_BOOT_ID)], ids=["another boot", "no boot id"])
+def test_times_since_boot_are_compared_within_one_known_boot_only(
+    tmp_path: Path, monkeypatch: Any, boots: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(store_module, "boot_id", lambda: boots[0])
+    KeyGroupStore(tmp_path, changelog="changelog", started_ns=200).close()
+    monkeypatch.setattr(store_module, "boot_id", lambda: boots[1])
+    store = KeyGroupStore(tmp_path, changelog="changelog", started_ns=100)
+    assert store.rebuilt_because is None
+    store.close()
+
+
+def test_a_store_of_a_version_that_noted_no_start_is_taken(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(store_module, "STARTED", b"what that version did not know")
+    open_store(tmp_path).close()
+    monkeypatch.undo()
+    store = KeyGroupStore(tmp_path, changelog="changelog", started_ns=1)
+    assert store.rebuilt_because is None
+    store.close()
 
 
 def test_closing_as_a_zombie_does_not_vouch_for_the_successors_writes(tmp_path: Path, monkeypatch: Any) -> None:

@@ -26,6 +26,10 @@ class At:
     part: int
     number: int
     at_ms: int
+    size_bytes: int = 100
+
+    def value(self) -> bytes:
+        return bytes(self.size_bytes)
 
     def topic(self) -> str:
         return self.of
@@ -51,12 +55,15 @@ class FakeReader:
     times: Times
     fetch_records: int = 6_000
     fetched_until: int = 10**9
+    size_bytes: int = 100
     given: list[int] = field(default_factory=list)
     assigned: Mapping[TopicPartition, int] = field(default_factory=dict)
     closed: bool = False
     shows_no_end: bool = False
     """As of partitions that are written to all the time: whatever is asked for, there is something new behind it."""
     held: set[TopicPartition] = field(default_factory=set)
+    held_back: set[TopicPartition] = field(default_factory=set)
+    """Partitions that the client has lost: it gives nothing of them."""
     turn: int = 0
     of_turn: int = 0
 
@@ -68,13 +75,16 @@ class FakeReader:
         found: list[At] = []
         for _ in range(2 * len(self.times)):
             part = self.turn % len(self.times)
-            if TopicPartition(self.topic, part) in self.held:
+            if TopicPartition(self.topic, part) in self.held | self.held_back:
                 self.turn, self.of_turn = self.turn + 1, 0
                 continue
             start = self.given[part]
             most = min(records_max - len(found), self.fetch_records - self.of_turn)
             until = max(start, min(start + most, self.fetched_until, len(self.times[part])))
-            found += [At(self.topic, part, number, self.times[part][number]) for number in range(start, until)]
+            found += [
+                At(self.topic, part, number, self.times[part][number], self.size_bytes)
+                for number in range(start, until)
+            ]
             self.given[part] = until
             self.of_turn += until - start
             if len(found) == records_max:
@@ -161,6 +171,57 @@ def test_what_waits_is_bounded_and_in_time_even_where_one_partition_has_far_more
     assert most <= 3_000 + 4 * 400, "and a read of each partition"
     assert frozenset() in held, "what was left alone is read again"
     assert len(held) > 1
+
+
+def test_an_empty_partition_beside_a_backlog_neither_fills_the_memory_nor_has_others_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(together, "WAITING_MAX", 3_000)
+    world = World(executions=[list(range(20_000)), list(range(20_000)), []])
+    reader, seen = world.readers["executions"], 0
+    reader.fetch_records = 100
+    while not world.together.at_end():
+        records = world.read(400)
+        seen += len(records)
+        assert sum(reader.given) - seen <= 3 * 400
+        assert not reader.held
+        if seen > 8_000:
+            reader.times = [*reader.times[:2], [20_001]]
+    assert seen == 40_001
+
+
+def test_what_waits_is_bounded_by_bytes_as_well_and_then_only_partitions_waited_for_are_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(together, "WAITING_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr(together, "RELEASED_BELOW_BYTES", 250_000)
+    world = World(executions=[list(range(3_000)), list(range(0, 3_000, 100))])
+    reader, seen, held = world.readers["executions"], 0, 0
+    reader.size_bytes, reader.fetch_records = 10_000, 500
+    while not world.together.at_end():
+        seen += len(world.read(20))
+        assert (sum(reader.given) - seen) * 10_000 <= 1_000_000 + 4 * 20 * 10_000
+        held += bool(reader.held)
+    assert seen == 3_030
+    assert held, "one has far more than the other"
+
+
+def test_a_partition_that_lacks_something_shows_whatever_waits_of_others_and_one_left_alone_lacks_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(together, "WAITING_MAX", 50)
+    world = World(executions=[[0, *range(5_000, 5_100)], [0, 10, 20]])
+    reader = world.readers["executions"]
+    reader.fetched_until = 1
+    assert len(world.read(100)) == 2
+    reader.times = [reader.times[0], [0, 10, 20]]
+    reader.fetched_until = 101
+    lacks = TopicPartition("executions", 1)
+    reader.held_back.add(lacks)
+    assert world.read(100) == []
+    assert world.together.fetched()[lacks] == 1
+    assert world.together.fetched()[TopicPartition("executions", 0)] > 10**9
+    assert reader.held == {TopicPartition("executions", 0)}
 
 
 def test_one_that_is_ahead_waits_for_one_that_has_more_to_come() -> None:
