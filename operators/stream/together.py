@@ -5,11 +5,15 @@ statuses they belong to, windows closed before half of their records. So records
 partition that is furthest behind goes first, by the time at which its records got into the log, as in Kafka Streams.
 A partition that has been read to its end, or nearly, holds nobody up; one that ought to have more and gives nothing
 does so for a while only. The time is the producers' unless a topic is set to the broker's (LogAppendTime).
+
+What one lane does for its partitions, lanes do for each other (`agreement.py`): each tells its horizon, and none reads
+further than the nearest.
 """
 
 from __future__ import annotations
 
 import heapq
+import math
 import time
 from bisect import bisect_right
 from collections import deque
@@ -32,6 +36,8 @@ RELEASED_BELOW: Final = WAITING_MAX // 4
 RELEASED_BELOW_BYTES: Final = WAITING_BYTES_MAX // 4
 SAMPLED: Final = 8
 """Of so many records of a run the bytes are counted, about."""
+NEARLY: Final = 0.9
+"""Close enough to the number of records that a read may give, for the time up to which it could."""
 _NOTHING_NEEDED: Final = 2**63 - 1
 _BEFORE_EVERYTHING: Final = -(2**62)
 
@@ -68,6 +74,21 @@ class _Partition:
         self.record_bytes.append(_record_bytes(records))
         self.next_offset = records[-1].offset() + 1
         self.heard_at_s = now_s
+
+    def last_ms(self) -> int:
+        """When the last of what waits got into the log, or the last one that was given."""
+        return _logged_at_ms(self.runs[-1][-1]) if self.runs else self.place_ms
+
+    def count(self, until_ms: float) -> int:
+        """How many of what waits got into the log up to a time."""
+        found, start = 0, self.start
+        for run in self.runs:
+            whole = _logged_at_ms(run[-1]) <= until_ms
+            found += (len(run) if whole else bisect_right(run, until_ms, start, key=_logged_at_ms)) - start
+            if not whole:
+                break
+            start = 0
+        return found
 
     def take(self, records_max: int, until_ms: float) -> Run:
         """What waits up to a time, one record at least; times that go back come with what is before them."""
@@ -136,6 +157,13 @@ class _Topic:
         """Partitions of which nothing waits and more than a little is still to come."""
         return frozenset(p.tp for p in self.partitions.values() if not p.runs and self.is_behind(p))
 
+    def fill_more(self, records_max: int, now_s: float) -> bool:
+        """Reads more of all partitions, if the client has more at hand and not too much waits; whether it did."""
+        if not self.has_more or self._held or self.is_filled():
+            return False
+        self._read(records_max, now_s)
+        return True
+
     def _fill_those_behind(self, records_max: int, now_s: float) -> None:
         """The same, but reads only partitions of which nothing waits."""
         every = frozenset(partition.tp for partition in self.partitions.values())
@@ -193,27 +221,91 @@ class TogetherReader:
             reader.assign(assigned)
             self._topics[name] = _Topic(reader, assigned, self._clock())
 
-    def read(self, records_max: int) -> list[Run]:
-        """Up to `records_max` records, in offset order within each partition; it does not wait for any."""
+    def read(self, records_max: int, until_ms: float = math.inf) -> list[Run]:
+        """Up to `records_max` records, in offset order within each partition; it does not wait for any.
+
+        Those that got into the log after `until_ms` stay here.
+        """
         runs, left, more = list[Run](), records_max, True
         for topic in self._topics.values():
             topic.asked = False
         while left and more:
             for topic in self._topics.values():
                 topic.fill(records_max, self._clock())
-            left, more = self._give(runs, left)
+            left, more = self._give(runs, left, until_ms)
         return runs
 
-    def _give(self, runs: list[Run], left: int) -> tuple[int, bool]:
+    def has_backlog(self, *, lacking: bool) -> bool:
+        """Whether the last read has left records here; or, with `lacking`, has still to be brought some by a client."""
+        now_s = self._clock()
+        return any(topic.waiting for topic in self._topics.values()) or (
+            lacking
+            and any(
+                self._is_waited_for(topic, partition, now_s)
+                for topic in self._topics.values()
+                for partition in topic.partitions.values()
+            )
+        )
+
+    def horizon_ms(self, records_max: int) -> float:
+        """Up to which time in the log the next read could give everything; infinite if that is all there is.
+
+        Reads ahead for it as far as the clients have something.
+        """
+        now_s = self._clock()
+        for topic in self._topics.values():
+            topic.fill(records_max, now_s)
+        until_ms, nearest = self._known_until_ms(now_s)
+        while nearest is not None and self._count(until_ms) < records_max and nearest.fill_more(records_max, now_s):
+            until_ms, nearest = self._known_until_ms(now_s)
+        return min(until_ms, self._time_of(records_max))
+
+    def _known_until_ms(self, now_s: float) -> tuple[float, _Topic | None]:
+        """Up to which time all is at hand, and the topic of the partition of which more is to come first after it."""
+        until_ms, nearest = math.inf, None
+        for topic in self._topics.values():
+            for partition in topic.partitions.values():
+                if not (topic.is_behind(partition) if partition.runs else self._is_waited_for(topic, partition, now_s)):
+                    continue
+                at_hand = partition.runs and topic.has_more
+                known_ms = partition.last_ms() + (0 if at_hand else AHEAD_MS)
+                if known_ms < until_ms:
+                    until_ms, nearest = known_ms, topic
+        return until_ms, nearest
+
+    def _is_waited_for(self, topic: _Topic, partition: _Partition, now_s: float) -> bool:
+        """Of a partition of which nothing waits, whether others must not get far ahead of it."""
+        return now_s - partition.heard_at_s < PATIENCE_S and topic.is_behind(partition)
+
+    def _time_of(self, number: int) -> float:
+        """The time in the log up to which no more than so many records wait, or of the first one; infinite if all."""
+        if self._count(math.inf) <= number:
+            return math.inf
+        waiting = [p for topic in self._topics.values() for p in topic.partitions.values() if p.runs]
+        low, high = min(p.place_ms for p in waiting), max(p.last_ms() for p in waiting)
+        while high - low > 1:
+            middle = (low + high) // 2
+            count = self._count(middle)
+            if NEARLY * number <= count <= number:
+                return middle
+            low, high = (middle, high) if count < number else (low, middle)
+        return low
+
+    def _count(self, until_ms: float) -> int:
+        """How many records wait that got into the log up to a time."""
+        if until_ms == math.inf:
+            return sum(topic.waiting for topic in self._topics.values())
+        return sum(p.count(until_ms) for topic in self._topics.values() for p in topic.partitions.values() if p.runs)
+
+    def _give(self, runs: list[Run], left: int, limit_ms: float) -> tuple[int, bool]:
         """Gives of what waits, the furthest behind first; how many more may be given, and whether clients have more."""
         now_s = self._clock()
-        limit_ms = float("inf")
         behind: list[tuple[int, int, _Topic, _Partition]] = []
         for topic in self._topics.values():
             for partition in topic.partitions.values():
                 if partition.runs:
                     behind.append((partition.place_ms, len(behind), topic, partition))
-                elif now_s - partition.heard_at_s < PATIENCE_S and topic.is_behind(partition):
+                elif self._is_waited_for(topic, partition, now_s):
                     limit_ms = min(limit_ms, partition.place_ms + AHEAD_MS)
         heapq.heapify(behind)
         while behind and left and behind[0][0] <= limit_ms:
