@@ -29,7 +29,7 @@ from operators.stream.together import Run, TogetherReader
 IDLE_AFTER: Final = 50
 """Empty reads in a row after which the lane looks less often."""
 IDLE_WAIT_MS: Final = 5
-REST_S: Final = 0.000_5
+REST_S: Final = 0.001
 """Sleep of an attentive lane that has nothing to emit, since Bytewax calls it again at once."""
 PAUSED_S: Final = 1.0
 """A lane that was not called for longer has not just looked."""
