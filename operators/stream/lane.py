@@ -24,7 +24,8 @@ from operators.stream.agreement import LIVE, Agreement, Terms, Told
 from operators.stream.pace import Pace
 from operators.stream.records import Item, Read
 from operators.stream.stall import StallWatch
-from operators.stream.together import Run, TogetherReader
+from operators.stream.together import TogetherReader
+from operators.stream.waiting import Run
 
 IDLE_AFTER: Final = 50
 """Empty reads in a row after which the lane looks less often."""

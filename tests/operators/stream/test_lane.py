@@ -12,7 +12,7 @@ from config.errors import ReadStalledError
 from operators.stream.lane import Lane, LaneOptions, LaneSource, LaneState
 from operators.stream.records import RecordCopy
 from operators.stream.stall import StallWatch
-from operators.stream.together import Run
+from operators.stream.waiting import Run
 
 TICK_MS = 250
 COLLECT_MS = 5

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.contract import TopicPartition
-from operators.stream import together
+from operators.stream import waiting
 from operators.stream.together import AHEAD_MS, PATIENCE_S, TOGETHER_MS, TogetherReader
 
 
@@ -53,8 +53,8 @@ def test_what_waits_is_bounded_and_in_time_even_where_one_partition_has_far_more
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A client that fetches partitions evenly, which have unlike amounts in the same time."""
-    monkeypatch.setattr(together, "WAITING_MAX", 3_000)
-    monkeypatch.setattr(together, "RELEASED_BELOW", 700)
+    monkeypatch.setattr(waiting, "WAITING_MAX", 3_000)
+    monkeypatch.setattr(waiting, "RELEASED_BELOW", 700)
     world = World(executions=[list(range(30_000)), list(range(0, 30_000, 2)), list(range(0, 30_000, 100)), []])
     reader = world.readers["executions"]
     seen, most, reached, held = 0, 0, 0, set[frozenset[TopicPartition]]()
@@ -75,7 +75,7 @@ def test_what_waits_is_bounded_and_in_time_even_where_one_partition_has_far_more
 def test_an_empty_partition_beside_a_backlog_neither_fills_the_memory_nor_has_others_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(together, "WAITING_MAX", 3_000)
+    monkeypatch.setattr(waiting, "WAITING_MAX", 3_000)
     world = World(executions=[list(range(20_000)), list(range(20_000)), []])
     reader, seen = world.readers["executions"], 0
     reader.fetch_records = 100
@@ -92,8 +92,8 @@ def test_an_empty_partition_beside_a_backlog_neither_fills_the_memory_nor_has_ot
 def test_what_waits_is_bounded_by_bytes_as_well_and_then_only_partitions_waited_for_are_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(together, "WAITING_BYTES_MAX", 1_000_000)
-    monkeypatch.setattr(together, "RELEASED_BELOW_BYTES", 250_000)
+    monkeypatch.setattr(waiting, "WAITING_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr(waiting, "RELEASED_BELOW_BYTES", 250_000)
     world = World(executions=[list(range(3_000)), list(range(0, 3_000, 100))])
     reader, seen, held = world.readers["executions"], 0, 0
     reader.size_bytes, reader.fetch_records = 10_000, 500
@@ -108,7 +108,7 @@ def test_what_waits_is_bounded_by_bytes_as_well_and_then_only_partitions_waited_
 def test_a_partition_that_lacks_something_shows_whatever_waits_of_others_and_one_left_alone_lacks_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(together, "WAITING_MAX", 50)
+    monkeypatch.setattr(waiting, "WAITING_MAX", 50)
     world = World(executions=[[0, *range(5_000, 5_100)], [0, 10, 20]])
     reader = world.readers["executions"]
     reader.fetched_until = 1
