@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -147,6 +148,26 @@ def test_one_that_is_written_to_all_the_time_holds_nobody_up_whatever_its_clock_
     assert given[-2:] == [("executions", 60_000), ("executions", 60_010)]
     status.fetched_until, executions.times = 4_960, [[60_000, 60_010, 60_020]]
     assert ("executions", 60_020) in [(record.of, record.at_ms) for record in world.read()]
+
+
+def test_what_is_later_than_it_may_be_stays_and_is_a_backlog() -> None:
+    world = World(status=[[0, 10, 20]], executions=[[5, 15, 25]])
+    runs = world.together.read(100, 15)
+    assert sorted(record.offset() for _, found in runs for record in found) == [0, 0, 1, 1]
+    assert world.together.has_backlog(lacking=False)
+    assert [record.at_ms for record in world.read()] == [20, 25]
+    assert not world.together.has_backlog(lacking=True)
+
+
+def test_the_horizon_is_that_of_a_full_read_or_of_what_is_known() -> None:
+    world = World(status=[list(range(0, 1_000, 10))], executions=[list(range(0, 1_000, 20))])
+    until_ms = world.together.horizon_ms(60)
+    assert 0.9 * 60 <= sum(len(found) for _, found in world.together.read(10**6, until_ms)) <= 60
+    assert world.together.horizon_ms(10**6) == math.inf, "this is all that there is"
+    world = World(status=[[0, 10, 5_000]], executions=[list(range(0, 5_000, 10))])
+    world.readers["status"].fetched_until = 2
+    assert world.together.horizon_ms(10**6) == 10 + AHEAD_MS
+    assert world.together.has_backlog(lacking=False)
 
 
 def test_nobody_waits_longer_than_a_while() -> None:
