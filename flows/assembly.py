@@ -30,8 +30,10 @@ from operators.registry import Build, Operator
 from operators.state.catch_up import Progress
 from operators.state.groups import GroupStores, StateSize
 from operators.state.store import since_boot_ns
+from operators.stream.agreement import Agreement
 from operators.stream.broadcast import BroadcastTables
 from operators.stream.decode import Decoder
+from operators.stream.exchange import Exchange, owned
 from operators.stream.kernel import Kernel
 from operators.stream.keys import RECORD_KEY
 from operators.stream.lane import Lane, LaneOptions, LaneState
@@ -111,6 +113,7 @@ class Assembly:
         self._stack = ExitStack()
         self.lane_state = LaneState()
         self.pace = Pace() if count > 1 else None
+        self.agreement = Agreement(index, count) if count > 1 else None
         self.plan: Plan
         self.pipeline: Pipeline
 
@@ -214,7 +217,8 @@ class Assembly:
             event_ahead_max_ms=self._flow.settings.engine.event_ahead_max_ms,
         )
         kernels = {step.id: self._kernel(step) for step in self.plan.steps}
-        return Pipeline(self.plan, decoder, kernels, self._observers.pipeline)
+        exchange = Exchange(self.agreement) if self.agreement is not None else None
+        return Pipeline(self.plan, decoder, kernels, self._observers.pipeline, exchange)
 
     def _on_decode_error(self, letter: DeadLetter) -> DeadLetter:
         if self._flow.topology.on_error.decode == "stop":
@@ -322,6 +326,7 @@ class Assembly:
             clock=clock,
             watch=self._stall_watch(mine) if watched else None,
             pace=self.pace,
+            agreement=self.agreement,
         )
 
     def _stall_watch(self, partitions: Sequence[TopicPartition]) -> StallWatch | None:
@@ -333,12 +338,12 @@ class Assembly:
         return StallWatch(stall_ms / 1e3, ends)
 
     def _open_key_groups(self, partitions: set[int]) -> None:
-        """Opens what is known to be needed; other key groups are opened when an exchange brings them."""
+        """Opens what the process owns; timers of a key group run from the first tick on, not from its first record."""
         for step in self.plan.steps:
             if step.key == RECORD_KEY and step in self.plan.segments[0]:
                 self.pipeline.open(step.id, [group for group in sorted(partitions) if group < step.key_groups])
-            elif self._count == 1:
-                self.pipeline.open(step.id, range(step.key_groups))
+            else:
+                self.pipeline.open(step.id, owned(self._index, self._count, step.key_groups))
 
     def _cut(self, mine: Sequence[TopicPartition]) -> tuple[dict[TopicPartition, int], dict[TopicPartition, int]]:
         """Where the last committed epoch ended, and where the log ends now."""

@@ -65,7 +65,7 @@ def _run(assembly: Assembly, index: int, addresses: Sequence[str], first: FirstE
     sink = CommitterSink(first.watch(committer, "write_batch", "snapshot") if committer is not None else None)
     first.watch(assembly.pipeline, "run", "read", "run_segment", "parts", "gather")
     wait_until_listening(addresses[:index])
-    graph = dataflow(assembly.plan, assembly.pipeline, source, sink, pace=assembly.pace)
+    graph = dataflow(assembly.plan, assembly.pipeline, source, sink, pace=assembly.pace, agreement=assembly.agreement)
     try:
         # Called `testing` by Bytewax, but it is the entry point that takes an epoch interval and addresses as values.
         cluster_main(

@@ -49,7 +49,8 @@ def flow_for_runner(name: str, attribute: str, module: str) -> Dataflow:
         atexit.register(signals.close)
     wait_until_listening(addresses[:index])
     source = LaneSource(index, lambda: assembly.lane(clock=time.time))
-    return dataflow(assembly.plan, assembly.pipeline, source, CommitterSink(assembly.committer()), pace=assembly.pace)
+    sink = CommitterSink(assembly.committer())
+    return dataflow(assembly.plan, assembly.pipeline, source, sink, pace=assembly.pace, agreement=assembly.agreement)
 
 
 def _runner_arguments() -> dict[str, Any]:

@@ -15,8 +15,8 @@ from typing import Final
 
 from bytewax.operators import StatefulBatchLogic
 
-KEYS: Final = 256
-"""Bytewax spreads keys over workers by a hash: one worker of 32 gets none of so many once in 3,000 flows."""
+KEYS: Final = 1_024
+"""Bytewax spreads keys over workers by a hash: one worker of 32 gets none of so many once in 10^14 flows."""
 LOOK_EVERY_S: Final = 0.005
 SHARE: Final = 0.1
 SLEEP_S_MIN: Final = 0.000_1
@@ -70,13 +70,16 @@ class Pace:
         return first
 
 
-class Rest(StatefulBatchLogic[None, None, None]):
+class Rest(StatefulBatchLogic[str, None, None]):
     """One key of the operator that rests; the first of a process does so for it."""
 
-    def __init__(self, pace: Pace) -> None:
-        self._pace, self._rests = pace, pace.take()
+    def __init__(self, pace: Pace, reached: Callable[[str], object]) -> None:
+        """`reached` is told each key: under those, and in any operator, Bytewax brings values to this process."""
+        self._pace, self._rests, self._reached = pace, pace.take(), reached
 
-    def on_batch(self, values: list[None]) -> tuple[Iterable[None], bool]:
+    def on_batch(self, values: list[str]) -> tuple[Iterable[None], bool]:
+        for key in values:
+            self._reached(key)
         return [], self.RETAIN if self._rests else self.DISCARD
 
     def on_notify(self) -> tuple[Iterable[None], bool]:
@@ -92,6 +95,6 @@ class Rest(StatefulBatchLogic[None, None, None]):
         return None
 
 
-def rest_keys() -> list[tuple[str, None]]:
-    """Keys for every worker of a flow, to be sent once."""
-    return [(f"{number:03d}", None) for number in range(KEYS)]
+def rest_keys() -> list[tuple[str, str]]:
+    """Keys for every worker of a flow, to be sent once; the value of each is the key itself."""
+    return [(key, key) for key in (f"{number:04d}" for number in range(KEYS))]

@@ -19,13 +19,14 @@ import pyarrow as pa
 from broker.murmur2 import partitions_of
 from config.crash_points import CrashPoint, reach
 from operators.stream.decode import Decoder, key_error, usable_keys
+from operators.stream.exchange import Exchange, split_by_owner
 from operators.stream.kernel import Kernel, StepOutcome, StreamBatch
 from operators.stream.keys import KEYS, RECORD_KEY, key_groups
 from operators.stream.records import Columns, DeadLetter, Encoded, Ints, Item, Outcome, Part, concatenate
 
 SAMPLE_EVERY: Final = 16
 TICK_MS: Final = 250
-"""How often time moves for key groups that get no rows."""
+"""How often time moves for processes that get no rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,15 @@ class Plan:
         """All steps, upstream first."""
         return [step for segment in self.segments for step in segment]
 
+    def feeders(self, index: int) -> list[int]:
+        """The segments whose works one needs: those with rows for it, and the one before, whose ticks reach it."""
+        wanted = {name for step in self.segments[index] for name in step.inputs.values()}
+        made = [
+            {f"{step.id}.{stream}" for step in segment for stream in step.stream_topics} for segment in self.segments
+        ]
+        made[0] |= {name for name in wanted if "." not in name}  # sources are read in the first segment
+        return [earlier for earlier in range(index) if earlier == index - 1 or made[earlier] & wanted]
+
 
 @dataclass(slots=True)
 class Work:
@@ -65,10 +75,10 @@ class Work:
     epoch: int
     now_ms: int
     streams: dict[str, Columns] = field(default_factory=dict)
-    groups: dict[str, set[int]] = field(default_factory=dict)
-    """Key groups by step that an exchange brought here, with rows or without."""
     ticks: bool = False
     """Whether all of it, or some of what an exchange brought, is there to tell the time only."""
+    lanes: int = 0
+    """Of a whole epoch, how many lanes have a part in it, see `Exchange`; otherwise 0."""
     outcome: Outcome = field(default_factory=lambda: Outcome(0))
 
 
@@ -91,12 +101,14 @@ class Pipeline:
         decoder: Decoder,
         kernels: Mapping[str, Kernel],
         observer: Observer | None = None,
+        exchange: Exchange | None = None,
     ) -> None:
+        """`exchange` is that of a process that is not alone."""
         self._plan, self._decoder, self._kernels = plan, decoder, kernels
-        self._observer = observer or Observer()
+        self._observer, self._exchange = observer or Observer(), exchange
         self._epoch = -1
         self._told_ms: dict[int, int] = {}
-        """By segment, when all of its key groups were told the time."""
+        """By segment, when all processes were told the time."""
 
     def open(self, step_id: str, groups: Sequence[int]) -> None:
         """Takes over key groups of a step before the first record needs them."""
@@ -112,7 +124,7 @@ class Pipeline:
         """Everything that waits, decoded, as one piece of work per epoch (never more than one is open)."""
         works: list[Work] = []
         for batch in _by_epoch(items):
-            work = Work(batch[0].epoch, batch[-1].now_ms, outcome=Outcome(batch[0].epoch))
+            work = Work(batch[0].epoch, batch[-1].now_ms, lanes=batch[-1].lanes, outcome=Outcome(batch[0].epoch))
             reads = [read for item in batch for read in item.reads]
             work.ticks = not reads
             work.streams, dead = self._decoder(reads, now_ms=work.now_ms)
@@ -129,19 +141,19 @@ class Pipeline:
             works.append(work)
         return works
 
-    def gather(self, parts: Sequence[Part]) -> list[Work]:
-        """What an exchange brought, as one piece of work per epoch; streams are named `role@step`."""
+    def gather(self, index: int, parts: Sequence[Part]) -> list[Work]:
+        """What an exchange brought for a segment, as one piece of work per epoch; streams are named `role@step`."""
+        assert self._exchange is not None
         works: dict[int, Work] = {}
         pieces: dict[tuple[int, str], list[Columns]] = {}
-        for part in parts:
+        for part in self._exchange.complete(index, parts, feeders=self._plan.feeders(index)):
             work = works.setdefault(part.epoch, Work(part.epoch, part.now_ms, outcome=Outcome(part.epoch)))
-            work.now_ms = max(work.now_ms, part.now_ms)
-            work.groups.setdefault(part.step, set()).add(part.group)
+            work.now_ms, work.lanes = max(work.now_ms, part.now_ms), part.lanes
             work.ticks |= not part.inputs
-            for role, columns in part.inputs.items():
-                pieces.setdefault((part.epoch, f"{role}@{part.step}"), []).extend(columns)
-        for (epoch, name), columns in pieces.items():
-            works[epoch].streams[name] = concatenate(columns)
+            for name, columns in part.inputs.items():
+                pieces.setdefault((part.epoch, name), []).append(columns)
+        for (epoch, name), found in pieces.items():
+            works[epoch].streams[name] = concatenate(found)
         return [works[epoch] for epoch in sorted(works)]
 
     def run_segment(self, index: int, work: Work, *, exchanged: bool) -> None:
@@ -150,9 +162,9 @@ class Pipeline:
             for kernel in self._kernels.values():
                 kernel.epoch_began()
             self._epoch = work.epoch
+            if self._exchange is not None:
+                self._exchange.epoch_began(work.epoch)
         for step in self._plan.segments[index]:
-            if step.id in work.groups:  # timers of a key group must run from its first tick on, not its first record
-                self._kernels[step.id].open(sorted(work.groups[step.id]))
             self._run_step(step, self._inputs(step, work, exchanged=exchanged), work)
 
     def _inputs(self, step: StepPlan, work: Work, *, exchanged: bool) -> dict[str, Columns]:
@@ -187,27 +199,24 @@ class Pipeline:
         reach(CrashPoint.KERNEL_PROCESSED)  # a crash here loses nothing: the epoch was not committed
 
     def parts(self, index: int, work: Work) -> list[tuple[str, Part]]:
-        """What must reach the key groups of a segment: rows, and to those without any the time now and then.
+        """What must reach the processes for a segment: rows, and to those without any the time now and then.
 
-        A part costs some work of two processes whatever is in it, and an epoch has many works.
+        A part costs some work of two processes whatever is in it, and an epoch may have many works.
         """
-        tell_all, result = self._tells_all(index, work), []
+        assert self._exchange is not None
+        shares: list[dict[str, Columns]] = [{} for _ in range(self._exchange.processes)]
         for step in self._plan.segments[index]:
-            told = range(step.key_groups) if tell_all else ()
-            split: dict[int, dict[str, list[Columns]]] = {group: {} for group in told}
             for role, name in step.inputs.items():
                 columns = work.streams.get(name)
                 if columns is not None and len(columns):
-                    for group, rows in split_by_group(self._keyed(step, columns, work)):
-                        split.setdefault(group, {})[role] = [rows]
-            result += [
-                (f"{step.id}/{group:04d}", Part(step.id, group, work.epoch, work.now_ms, inputs))
-                for group, inputs in split.items()
-            ]
-        return result
+                    columns = self._keyed(step, columns, work)
+                    for owner, rows in split_by_owner(columns, self._exchange.processes):
+                        shares[owner][f"{role}@{step.id}"] = rows
+        all_ = self._tells_all(index, work)
+        return self._exchange.addressed(shares, epoch=work.epoch, now_ms=work.now_ms, lanes=work.lanes, all_=all_)
 
     def _tells_all(self, index: int, work: Work) -> bool:
-        """Whether the key groups of a segment without rows are to hear of the time."""
+        """Whether processes without rows for a segment are to hear of the time."""
         told_ms = self._told_ms.get(index)
         due = told_ms is None or not 0 <= work.now_ms - told_ms < TICK_MS  # a clock may be set back
         if due or work.ticks:
@@ -241,17 +250,6 @@ def keyed(step: StepPlan, columns: Columns) -> tuple[Columns, list[DeadLetter]]:
     count = step.key_groups
     groups = np.array(partitions_of(keys, count), np.int64) if step.key == RECORD_KEY else key_groups(keys, count)
     return columns.rekeyed(keys, groups), letters
-
-
-def split_by_group(columns: Columns) -> list[tuple[int, Columns]]:
-    """The rows of each key group, in order."""
-    order = np.argsort(columns.groups, kind="stable")
-    groups, starts = np.unique(columns.groups[order], return_index=True)
-    ends = np.append(starts[1:], len(order))[: len(starts)]
-    return [
-        (group, columns.take(order[start:end]))
-        for group, start, end in zip(groups.tolist(), starts.tolist(), ends.tolist(), strict=True)
-    ]
 
 
 def _to_send(topic: str, stream: StreamBatch) -> Encoded:

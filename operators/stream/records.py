@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from broker.byte_columns import BytesColumn
 from broker.contract import Headers, Record, TopicPartition
 from config.errors import BadRecordError
+from operators.stream.agreement import Told
 
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -34,13 +35,18 @@ class Item:
     """What a lane emits: everything it read for one epoch so far, or a tick with nothing.
 
     `epoch` is the epoch's number, the same on every lane; `now_ms` the wall clock when it was read, so that logic that
-    needs a clock gets it as data; `progress` the offset after the last record read, per partition.
+    needs a clock gets it as data; `progress` the offset after the last record read, per partition. `lanes` is, where
+    this is all that the lane emits in the epoch, how many lanes do so; otherwise 0. `told` is for the other lanes, and
+    with `tells_only` there is nothing else to it: no step may run yet, since what it makes could not reach everybody.
     """
 
     epoch: int
     now_ms: int
     reads: list[Read] = field(default_factory=list)
     progress: dict[TopicPartition, int] = field(default_factory=dict)
+    lanes: int = 0
+    told: Told | None = None
+    tells_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,10 +232,13 @@ class Outcome:
 
 @dataclass(slots=True)
 class Part:
-    """What an exchange carries to one key group of one step: rows per input role, or a tick with none."""
+    """What an exchange carries from one process to another: rows of its key groups by `role@step`, or a tick with none.
 
-    step: str
-    group: int
+    With `lanes` the rows of so many lanes belong together, see `Exchange`.
+    """
+
+    sender: int
     epoch: int
     now_ms: int
-    inputs: Mapping[str, list[Columns]]
+    inputs: Mapping[str, Columns]
+    lanes: int

@@ -1,25 +1,29 @@
 """After a long backlog views and surveillance say what they would have said live: nothing is late, no alert is false.
 
 The same records, with the same times in the log, most of them in one of several partitions, come once in small steps
-and once all before the flow starts.
+and once all before the flow starts, to one process or to several.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import msgspec
 from chaos_jobs import with_outputs
-from chaos_log import PARTITIONS, codec
+from chaos_log import PARTITIONS, codec, read_all, store_values
+from chaos_processes import ForkServer
 from chaos_surveillance import SurveillanceJob
+from chaos_world import Cluster, LogKind, World
 
 from broker.murmur2 import partition_of
 from config.settings import Settings
+from flows.catalog import EVENT_TYPES
 from flows.tester import FlowTester
 from operators.model.risk.limits import AccountReference
 from services.day import generate_events
@@ -106,6 +110,45 @@ def live_and_behind(topology: str | Path, records: Sequence[Timed]) -> Iterator[
         yield from run(topology, records, step_records)
 
 
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """What a cluster runs."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str] = dataclasses.field(
+        default_factory=lambda: {"ORDERFLOW__ENGINE__POLL_RECORDS": str(POLL_RECORDS)}
+    )
+
+
+def run_together(
+    server: ForkServer, place: World, topology: str | Path, records: Sequence[Timed], workers: int
+) -> None:
+    """Has several processes find everything at once, until they have processed it."""
+    with closing(place.log.producer("test")) as producer:
+        references = accounts(records)
+        values = codec().encode_records("reference.accounts", [msgspec.to_builtins(each) for each in references])
+        for account, value in zip(references, values, strict=True):
+            producer.send("reference.accounts", account.key.encode(), value)
+        for at_ms, topic, key, event in records:
+            producer.send(topic, key, event, timestamp_ms=at_ms)
+        producer.flush()
+    job: Any = Command(["run", str(topology)])
+    assert Cluster(server, job, place, workers=workers, environment={}, until_end=True).wait(120.0) == [0] * workers
+    assert read_all(place.log, "orders.dlq") == []
+
+
+def written(place: World, topic: str) -> Counter[bytes]:
+    """What was written to a topic, without regard to the order of keys."""
+    kind, decode = EVENT_TYPES[topic], codec().decode_record
+    values = (decode(topic, record.value()) for record in read_all(place.log, topic))
+    return Counter(msgspec.json.encode(msgspec.convert(value, kind)) for value in values)
+
+
+def live(topology: str | Path, records: Sequence[Timed]) -> Iterator[FlowTester]:
+    """The flow after one process has followed."""
+    return run(topology, records, STEP_RECORDS)
+
+
 def test_the_dashboard_is_the_same() -> None:
     live, behind = (
         (flow.store("dashboard"), told(flow, "orders.milestones")) for flow in live_and_behind("views", orders())
@@ -125,3 +168,22 @@ def test_the_alerts_are_the_same_to_the_last_field(tmp_path: Path) -> None:
 def told(flow: FlowTester, topic: str) -> Counter[bytes]:
     """What a flow has written to a topic, without regard to the order of keys."""
     return Counter(msgspec.json.encode(event) for event in flow.read(topic))
+
+
+def test_several_processes_come_to_the_dashboard_of_one(
+    fork_server: ForkServer, make_world: Callable[[LogKind], World]
+) -> None:
+    place, records = make_world("embedded"), orders()
+    run_together(fork_server, place, "views", records, workers=2)
+    [followed] = ((flow.store("dashboard"), told(flow, "orders.milestones")) for flow in live("views", records))
+    assert followed == (store_values(place.place.state / "views" / "dashboard"), written(place, "orders.milestones"))
+
+
+def test_several_processes_tell_the_alerts_of_one(
+    fork_server: ForkServer, make_world: Callable[[LogKind], World], tmp_path: Path
+) -> None:
+    place, records = make_world("embedded"), milestones(tmp_path)
+    topology = tmp_path / "surveillance.yaml"
+    run_together(fork_server, place, topology, records, workers=3)
+    [followed] = (told(flow, "orders.alerts") for flow in live(topology, records))
+    assert followed == written(place, "orders.alerts")

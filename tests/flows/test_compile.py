@@ -12,7 +12,6 @@ import pytest
 from config.errors import ConfigurationError
 from config.topology import OperatorSpec, Topology, load_topology
 from flows.compile import check, plan, source_decoders
-from flows.dataflow import feeders
 from operators.stream.pipeline import Plan
 
 PARTITIONS = {"orders.status": 4, "orders.executions": 4, "orders.enrichment": 4, "orders.dlq": 1, "orders.input": 2}
@@ -87,9 +86,9 @@ def test_a_segment_is_fed_by_the_one_before_and_by_every_earlier_one_that_has_ro
     topology: Callable[..., Topology],
 ) -> None:
     both = "id: both, operator: join, from: [executions, by_account.out], key: account"
-    assert feeders(plan(topology(BY_ACCOUNT, both), OPERATORS, PARTITIONS), 2) == [0, 1]
+    assert plan(topology(BY_ACCOUNT, both), OPERATORS, PARTITIONS).feeders(2) == [0, 1]
     last = "id: last, operator: view, from: [by_account.out], key: account"
-    assert feeders(plan(topology(BY_ACCOUNT, last), OPERATORS, PARTITIONS), 2) == [1]
+    assert plan(topology(BY_ACCOUNT, last), OPERATORS, PARTITIONS).feeders(2) == [1]
 
 
 def test_outputs_are_written_under_their_topics(topology: Callable[..., Topology]) -> None:

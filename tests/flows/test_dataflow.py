@@ -32,6 +32,7 @@ from flows.supervisor import free_addresses
 from operators.codec.codec import Codec
 from operators.codec.sources import FolderSchemas
 from operators.registry import scalar
+from operators.stream.agreement import Agreement
 from operators.stream.lane import LaneSource
 from operators.stream.pace import Pace
 from operators.stream.pipeline import Pipeline
@@ -84,8 +85,13 @@ def test_every_branch_of_every_flow_that_ships_is_consumed(name: str, distribute
     pipeline: Any = type("Idle", (), {"run": None})()
     made, taken = ports(
         dataflow(
-            compiled, pipeline, LaneSource(0, lambda: None), CommitterSink(None), pace=Pace() if distributed else None
-        )  # type: ignore[arg-type,return-value]
+            compiled,
+            pipeline,
+            LaneSource(0, lambda: None),  # type: ignore[arg-type,return-value]
+            CommitterSink(None),
+            pace=Pace() if distributed else None,
+            agreement=Agreement(0, 2) if distributed else None,
+        )
     )
     assert made
     assert made == taken
@@ -171,10 +177,14 @@ class Site:
 
 def run_with_exchanges(flow: Flow) -> None:
     """As one process of several runs, except that all key groups are its own."""
-    with Assembly(flow, until_end=True) as assembly:
+    assembly = Assembly(flow, until_end=True)
+    assembly.pace, assembly.agreement = Pace(), Agreement(0, 1)
+    with assembly:
         source = LaneSource(0, lambda: assembly.lane(clock=time.time))
         sink = CommitterSink(assembly.committer())
-        graph = dataflow(assembly.plan, assembly.pipeline, source, sink, pace=Pace())
+        graph = dataflow(
+            assembly.plan, assembly.pipeline, source, sink, pace=assembly.pace, agreement=assembly.agreement
+        )
         cluster_main(graph, [], 0, epoch_interval=timedelta(milliseconds=10), worker_count_per_proc=1)
 
 
@@ -210,7 +220,9 @@ def test_a_worker_rests_while_its_lane_waits_for_another_ones_epoch(three: Any, 
                 slow(assembly.pipeline)
             source = LaneSource(index, lambda: assembly.lane(clock=time.time))
             sink = CommitterSink(assembly.committer())
-            graph = dataflow(assembly.plan, assembly.pipeline, source, sink, pace=assembly.pace)
+            graph = dataflow(
+                assembly.plan, assembly.pipeline, source, sink, pace=assembly.pace, agreement=assembly.agreement
+            )
             interval = timedelta(milliseconds=10)
             cluster_main(graph, addresses, index, epoch_interval=interval, worker_count_per_proc=1)
 

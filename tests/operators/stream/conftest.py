@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +14,8 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+
+sys.path.append(str(Path(__file__).parent))  # tests are no package
 
 from broker.contract import TopicPartition, TopicSpec
 from broker.embedded import EmbeddedLog

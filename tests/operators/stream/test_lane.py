@@ -12,7 +12,7 @@ from config.errors import ReadStalledError
 from operators.stream.lane import Lane, LaneOptions, LaneSource, LaneState
 from operators.stream.records import RecordCopy
 from operators.stream.stall import StallWatch
-from operators.stream.together import Run
+from operators.stream.waiting import Run
 
 TICK_MS = 250
 COLLECT_MS = 5
@@ -32,7 +32,7 @@ class FakeReader:
     def assign(self, offsets: dict[TopicPartition, int]) -> None:
         self.assigned = dict(offsets)
 
-    def read(self, records_max: int) -> list[Run]:
+    def read(self, records_max: int, until_ms: float) -> list[Run]:
         self.reads += 1
         batch = self.batches.popleft() if self.batches else []
         return [Run(TopicPartition(record.topic(), record.partition()), [record]) for record in batch]

@@ -10,17 +10,17 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from broker.contract import TopicPartition
 from broker.murmur2 import partition_of
 from flows.catalog import SCHEMA_FOLDER
 from operators.codec.sources import FolderSchemas
+from operators.stream.agreement import Agreement, Told
 from operators.stream.decode import Decoder, SourceDecoder
+from operators.stream.exchange import Exchange
 from operators.stream.kernel import StepOutcome
 from operators.stream.keys import key_groups
-from operators.stream.pipeline import TICK_MS, Pipeline, Plan, StepPlan, keyed, split_by_group
+from operators.stream.pipeline import TICK_MS, Pipeline, Plan, StepPlan, keyed
 from operators.stream.records import Columns, Item, Origin, Read, RecordCopy
 
 TOPIC = "orders.executions"
@@ -62,7 +62,10 @@ def kernels() -> dict[str, RecordingKernel]:
 def pipeline(codec: Any, kernels: dict[str, RecordingKernel]) -> Pipeline:
     plan = Plan("flow", [[step("own", "order", 4, exchanged=False)], [step("accounts", "account", 3, exchanged=True)]])
     decoder = Decoder(codec, FolderSchemas(SCHEMA_FOLDER), [SourceDecoder("executions", TOPIC)], lambda letter: letter)
-    return Pipeline(plan, decoder, kernels)
+    agreement = Agreement(0, 3)
+    for process in range(3):
+        agreement.hear(Told(process, 0, f"home-{process}", 0.0, behind=False, attentive=True, ended=False))
+    return Pipeline(plan, decoder, kernels, exchange=Exchange(agreement))
 
 
 def item(codec: Any, engine: Any, *keys: str, epoch: int = 0, partition: int = 1) -> Item:
@@ -94,38 +97,39 @@ def test_progress_and_arrival_times_go_to_the_committer_even_if_nothing_comes_of
     assert outcome.timestamps_ms.tolist() == [5, 5]
 
 
-def test_an_exchange_brings_every_key_group_its_rows_or_a_tick_and_opens_it(
+def test_an_exchange_brings_every_process_the_rows_of_its_key_groups_or_a_tick(
     pipeline: Pipeline, kernels: dict[str, RecordingKernel], codec: Any, engine: Any
 ) -> None:
-    [work] = pipeline.read([item(codec, engine, "A|1", "B|2", "A|3")])
+    accounts = [b"%d" % number for number in range(20)]
+    [work] = pipeline.read([item(codec, engine, *(f"{account.decode()}|1" for account in accounts))])
     parts = pipeline.parts(1, work)
-    assert [(key, part.group) for key, part in parts] == [(f"accounts/{g:04d}", g) for g in range(3)]
-    works = pipeline.gather([part for _, part in parts if part.group != 1])
-    pipeline.run_segment(1, works[0], exchanged=True)
-    opened, seen = kernels["accounts"].calls[1:]
-    assert opened == ("open", [0, 2])
-    there = [key for key in (b"A", b"B") if key_groups([key], 3)[0] != 1]
-    assert set(seen.get("records", [])) == set(there)
+    assert [key for key, _ in parts] == ["home-0", "home-1", "home-2"]
+    for process, (_, part) in enumerate(parts):
+        [gathered] = pipeline.gather(1, [part])
+        pipeline.run_segment(1, gathered, exchanged=True)
+        mine = [account for account in accounts if key_groups([account], 3)[0] == process]
+        assert mine
+        assert kernels["accounts"].calls[-1] == {"records": mine}
 
 
 def test_a_tick_reaches_kernels_behind_an_exchange_so_that_their_timers_run(
     pipeline: Pipeline, kernels: dict[str, RecordingKernel], codec: Any, engine: Any
 ) -> None:
     [work] = pipeline.read([item(codec, engine, epoch=4)])
-    [gathered] = pipeline.gather([part for _, part in pipeline.parts(1, work)])
+    [gathered] = pipeline.gather(1, [part for _, part in pipeline.parts(1, work)])
     pipeline.run_segment(1, gathered, exchanged=True)
-    assert kernels["accounts"].calls == ["epoch", ("open", [0, 1, 2]), {}]
+    assert kernels["accounts"].calls == ["epoch", {}]
 
 
-def test_key_groups_without_rows_are_told_the_time_now_and_then_and_by_every_tick(
+def test_processes_without_rows_are_told_the_time_now_and_then_and_by_every_tick(
     pipeline: Pipeline, codec: Any, engine: Any
 ) -> None:
-    def told(now_ms: int, *keys: str, epoch: int) -> set[int]:
+    def told(now_ms: int, *keys: str, epoch: int) -> list[str]:
         [work] = pipeline.read([replace(item(codec, engine, *keys, epoch=epoch), now_ms=now_ms)])
-        return {part.group for _, part in pipeline.parts(1, work)}
+        return [address for address, _ in pipeline.parts(1, work)]
 
-    of_a, every = {int(key_groups([b"A"], 3)[0])}, {0, 1, 2}
-    assert told(10_000, "A|1", epoch=0) == every, "the first work opens all key groups"
+    of_a, every = [f"home-{key_groups([b'A'], 3)[0]}"], ["home-0", "home-1", "home-2"]
+    assert told(10_000, "A|1", epoch=0) == every, "it is the first work"
     assert told(10_000 + TICK_MS - 1, "A|1", epoch=1) == of_a
     assert told(10_000 + TICK_MS, "A|1", epoch=2) == every
     assert told(10_001 + TICK_MS, "A|1", epoch=3) == of_a
@@ -133,13 +137,41 @@ def test_key_groups_without_rows_are_told_the_time_now_and_then_and_by_every_tic
     assert told(10_001, "A|1", epoch=5) == every, "the clock was set back"
 
 
+def test_in_a_whole_epoch_every_process_is_told_and_rows_wait_for_those_of_all_lanes(
+    pipeline: Pipeline, kernels: dict[str, RecordingKernel], codec: Any, engine: Any
+) -> None:
+    def part_of_ours(sender: int, *keys: str, epoch: int) -> Any:
+        [work] = pipeline.read([replace(item(codec, engine, *keys, epoch=epoch), lanes=2)])
+        parts = pipeline.parts(1, work)
+        assert len(parts) == 3
+        return replace(parts[key_groups([b"A"], 3)[0]][1], sender=sender)
+
+    for first, second in ((1, 0), (0, 1)):
+        told = {sender: part_of_ours(sender, f"A|{sender}", epoch=first) for sender in (0, 1)}
+        assert pipeline.gather(1, [told[first]]) == []
+        [gathered] = pipeline.gather(1, [told[second]])
+        assert gathered.lanes == 2
+        assert gathered.streams["records@accounts"].record_keys == [b"A|0", b"A|1"], "whoever was first"
+    assert pipeline.gather(1, [part_of_ours(0, epoch=2)]) == []
+    [late] = pipeline.read([item(codec, engine, epoch=3)])
+    with pytest.raises(AssertionError, match="before 3 never became complete"):
+        pipeline.run_segment(0, late, exchanged=False)
+
+
+def test_what_cannot_reach_its_process_is_not_lost_in_silence(pipeline: Pipeline, codec: Any, engine: Any) -> None:
+    pipeline._exchange = Exchange(Agreement(0, 2))
+    [work] = pipeline.read([item(codec, engine)])
+    with pytest.raises(AssertionError, match="process 0, which cannot be reached yet"):
+        pipeline.parts(1, work)
+
+
 def test_a_tick_goes_on_through_a_later_exchange(pipeline: Pipeline, codec: Any, engine: Any) -> None:
     for epoch in (0, 1):
         [work] = pipeline.read([item(codec, engine, epoch=epoch)])
-        [gathered] = pipeline.gather([part for _, part in pipeline.parts(1, work)])
+        [gathered] = pipeline.gather(1, [part for _, part in pipeline.parts(1, work)])
         assert gathered.ticks
     [work] = pipeline.read([item(codec, engine, "A|1", epoch=2)])
-    [gathered] = pipeline.gather([part for _, part in pipeline.parts(1, work)])
+    [gathered] = pipeline.gather(1, [part for _, part in pipeline.parts(1, work)])
     assert not gathered.ticks
 
 
@@ -173,15 +205,3 @@ def test_behind_an_exchange_the_records_own_key_goes_where_a_producer_would_send
     assert (rows.groups.tolist(), refused) == ([partition_of(key, 4) for key in keys], [])
     rows, _ = keyed(step("own", "order", 4, exchanged=False), columns(keys, [2] * 50))
     assert rows.groups.tolist() == [2] * 50
-
-
-@given(st.lists(st.integers(0, 4), max_size=30))
-def test_splitting_by_group_keeps_every_row_once_and_in_order(groups: list[int]) -> None:
-    keys = [b"%d" % i for i in range(len(groups))]
-    pieces = split_by_group(columns(keys, groups))
-    assert [group for group, _ in pieces] == sorted(set(groups))
-    for group, piece in pieces:
-        expected = [i for i, each in enumerate(groups) if each == group]
-        assert piece.batch.column("number").to_pylist() == expected
-        assert piece.keys == [keys[i] for i in expected]
-        assert [record.offset() for record in piece.origin.records] == expected

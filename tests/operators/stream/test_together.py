@@ -2,117 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+import math
 from typing import Any
 
 import pytest
+from fake_readers import At, FakeReader, Times
 from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.contract import TopicPartition
-from operators.stream import together
+from operators.stream import waiting
 from operators.stream.together import AHEAD_MS, PATIENCE_S, TOGETHER_MS, TogetherReader
-
-Times = Sequence[Sequence[int]]
-
-
-@dataclass(frozen=True, slots=True)
-class At:
-    """A record of which only topic, place and time matter."""
-
-    of: str
-    part: int
-    number: int
-    at_ms: int
-    size_bytes: int = 100
-
-    def value(self) -> bytes:
-        return bytes(self.size_bytes)
-
-    def topic(self) -> str:
-        return self.of
-
-    def partition(self) -> int:
-        return self.part
-
-    def offset(self) -> int:
-        return self.number
-
-    def timestamp(self) -> tuple[int, int]:
-        return 1, self.at_ms
-
-
-@dataclass
-class FakeReader:
-    """Gives what it has, as a client does: much of one partition, then much of the next.
-
-    `fetched_until` is how much of each partition the client has so far.
-    """
-
-    topic: str
-    times: Times
-    fetch_records: int = 6_000
-    fetched_until: int = 10**9
-    size_bytes: int = 100
-    given: list[int] = field(default_factory=list)
-    assigned: Mapping[TopicPartition, int] = field(default_factory=dict)
-    closed: bool = False
-    shows_no_end: bool = False
-    """As of partitions that are written to all the time: whatever is asked for, there is something new behind it."""
-    held: set[TopicPartition] = field(default_factory=set)
-    held_back: set[TopicPartition] = field(default_factory=set)
-    """Partitions that the client has lost: it gives nothing of them."""
-    turn: int = 0
-    of_turn: int = 0
-
-    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
-        self.assigned = offsets
-        self.given = [offsets.get(TopicPartition(self.topic, number), 0) for number in range(len(self.times))]
-
-    def read(self, records_max: int, timeout_s: float) -> list[Any]:
-        found: list[At] = []
-        for _ in range(2 * len(self.times)):
-            part = self.turn % len(self.times)
-            if TopicPartition(self.topic, part) in self.held | self.held_back:
-                self.turn, self.of_turn = self.turn + 1, 0
-                continue
-            start = self.given[part]
-            most = min(records_max - len(found), self.fetch_records - self.of_turn)
-            until = max(start, min(start + most, self.fetched_until, len(self.times[part])))
-            found += [
-                At(self.topic, part, number, self.times[part][number], self.size_bytes)
-                for number in range(start, until)
-            ]
-            self.given[part] = until
-            self.of_turn += until - start
-            if len(found) == records_max:
-                break
-            self.turn, self.of_turn = self.turn + 1, 0
-        return found
-
-    def ended(self) -> AbstractSet[TopicPartition]:
-        if self.shows_no_end:
-            return set()
-        return {
-            TopicPartition(self.topic, part) for part, times in enumerate(self.times) if self.given[part] >= len(times)
-        }
-
-    def near_end(self, partition: TopicPartition, offset: int) -> bool:
-        return len(self.times[partition.partition]) - offset <= (100 if self.shows_no_end else 0)
-
-    def at_end(self) -> bool:
-        return len(self.ended()) == len(self.times)
-
-    def hold(self, partitions: Iterable[TopicPartition]) -> None:
-        self.held = set(partitions)
-
-    def fetched(self) -> Mapping[TopicPartition, int]:
-        return {tp: self.given[tp.partition] for tp in self.assigned}
-
-    def close(self) -> None:
-        self.closed = True
 
 
 class World:
@@ -154,8 +54,8 @@ def test_what_waits_is_bounded_and_in_time_even_where_one_partition_has_far_more
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A client that fetches partitions evenly, which have unlike amounts in the same time."""
-    monkeypatch.setattr(together, "WAITING_MAX", 3_000)
-    monkeypatch.setattr(together, "RELEASED_BELOW", 700)
+    monkeypatch.setattr(waiting, "WAITING_MAX", 3_000)
+    monkeypatch.setattr(waiting, "RELEASED_BELOW", 700)
     world = World(executions=[list(range(30_000)), list(range(0, 30_000, 2)), list(range(0, 30_000, 100)), []])
     reader = world.readers["executions"]
     seen, most, reached, held = 0, 0, 0, set[frozenset[TopicPartition]]()
@@ -176,7 +76,7 @@ def test_what_waits_is_bounded_and_in_time_even_where_one_partition_has_far_more
 def test_an_empty_partition_beside_a_backlog_neither_fills_the_memory_nor_has_others_left_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(together, "WAITING_MAX", 3_000)
+    monkeypatch.setattr(waiting, "WAITING_MAX", 3_000)
     world = World(executions=[list(range(20_000)), list(range(20_000)), []])
     reader, seen = world.readers["executions"], 0
     reader.fetch_records = 100
@@ -193,8 +93,8 @@ def test_an_empty_partition_beside_a_backlog_neither_fills_the_memory_nor_has_ot
 def test_what_waits_is_bounded_by_bytes_as_well_and_then_only_partitions_waited_for_are_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(together, "WAITING_BYTES_MAX", 1_000_000)
-    monkeypatch.setattr(together, "RELEASED_BELOW_BYTES", 250_000)
+    monkeypatch.setattr(waiting, "WAITING_BYTES_MAX", 1_000_000)
+    monkeypatch.setattr(waiting, "RELEASED_BELOW_BYTES", 250_000)
     world = World(executions=[list(range(3_000)), list(range(0, 3_000, 100))])
     reader, seen, held = world.readers["executions"], 0, 0
     reader.size_bytes, reader.fetch_records = 10_000, 500
@@ -209,7 +109,7 @@ def test_what_waits_is_bounded_by_bytes_as_well_and_then_only_partitions_waited_
 def test_a_partition_that_lacks_something_shows_whatever_waits_of_others_and_one_left_alone_lacks_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(together, "WAITING_MAX", 50)
+    monkeypatch.setattr(waiting, "WAITING_MAX", 50)
     world = World(executions=[[0, *range(5_000, 5_100)], [0, 10, 20]])
     reader = world.readers["executions"]
     reader.fetched_until = 1
@@ -248,6 +148,26 @@ def test_one_that_is_written_to_all_the_time_holds_nobody_up_whatever_its_clock_
     assert given[-2:] == [("executions", 60_000), ("executions", 60_010)]
     status.fetched_until, executions.times = 4_960, [[60_000, 60_010, 60_020]]
     assert ("executions", 60_020) in [(record.of, record.at_ms) for record in world.read()]
+
+
+def test_what_is_later_than_it_may_be_stays_and_is_a_backlog() -> None:
+    world = World(status=[[0, 10, 20]], executions=[[5, 15, 25]])
+    runs = world.together.read(100, 15)
+    assert sorted(record.offset() for _, found in runs for record in found) == [0, 0, 1, 1]
+    assert world.together.has_backlog(lacking=False)
+    assert [record.at_ms for record in world.read()] == [20, 25]
+    assert not world.together.has_backlog(lacking=True)
+
+
+def test_the_horizon_is_that_of_a_full_read_or_of_what_is_known() -> None:
+    world = World(status=[list(range(0, 1_000, 10))], executions=[list(range(0, 1_000, 20))])
+    until_ms = world.together.horizon_ms(60)
+    assert 0.9 * 60 <= sum(len(found) for _, found in world.together.read(10**6, until_ms)) <= 60
+    assert world.together.horizon_ms(10**6) == math.inf, "this is all that there is"
+    world = World(status=[[0, 10, 5_000]], executions=[list(range(0, 5_000, 10))])
+    world.readers["status"].fetched_until = 2
+    assert world.together.horizon_ms(10**6) == 10 + AHEAD_MS
+    assert world.together.has_backlog(lacking=False)
 
 
 def test_nobody_waits_longer_than_a_while() -> None:
