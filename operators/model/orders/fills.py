@@ -20,6 +20,7 @@ from operators.model.orders.stored_executions import CONTENT_END, ENTRY_HEAD, HA
 from operators.model.orders.table import OrderTable
 
 _PRODUCT_MAX: Final = 2.0**62
+_NOTHING: Final = pa.scalar(b"", pa.binary())
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ class Fills:
             heads["session"] = byte_lengths(texts[1])
         offsets = np.arange(0, (count + 1) * ENTRY_HEAD.itemsize, ENTRY_HEAD.itemsize, dtype=np.int32)
         head = pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(heads)])
-        joined = pc.binary_join_element_wise(head, *(text.cast(pa.binary()) for text in texts), b"")
+        joined = pc.binary_join_element_wise(head, *(text.view(pa.binary()) for text in texts), _NOTHING)
         entries = joined.to_numpy(zero_copy_only=False)
         hashes = np.fromiter((crc32(entry[IDENTITY_AT:]) for entry in entries.tolist()), np.int64, count)
         return replace(self, entries=entries, hashes=hashes | HASH_FLAG)
@@ -100,7 +101,8 @@ class Fills:
 def _kept(batch: RecordBatch) -> list[str]:
     """What is needed of a batch later on; every `where` copies it, so columns of nothing but null are left behind."""
     rare = ("session", "price", "timeInForce", "liquidity", "clOrdId", "possResend", "market", "correlationId")
-    there = (name for name in rare if name in batch.schema.names and not none_valid(batch.column(name)))
+    names = frozenset(batch.schema.names)
+    there = (name for name in rare if name in names and not none_valid(batch.column(name)))
     return ["key", "venue", "tradeDate", "execId", *there]
 
 
