@@ -84,6 +84,7 @@ class Columns:
         read = pyruhvro.avro_to_arrow_schema(self._read_text)
         self._narrowed = [i for i, field in enumerate(self.arrow) if read.field(i + 2).type != field.type]
         self._wanted = [_wanted(field["type"]) for field in self._layout["fields"]]
+        self._some_headers: tuple[Array, Array] = pa.array([], pa.bool_()), pa.array([], pa.float32())
         self._placements: list[_Placement] = []
 
     def decode(self, values: Sequence[bytes | None]) -> RecordBatch:
@@ -124,10 +125,17 @@ class Columns:
             if wanted is not None and _may_lack(column, wanted):
                 self._refuse_null(column, at)
             columns.append(column)
-        magic = pa.array(np.zeros(batch.num_rows, bool))
-        identity = pa.array(np.full(batch.num_rows, self._id_bits).view(np.float32))
-        framed = pa.RecordBatch.from_arrays([magic, identity, *columns], names=self._names)
+        framed = pa.RecordBatch.from_arrays([*self._headers(batch.num_rows), *columns], names=self._names)
         return pyruhvro.serialize_record_batch(framed, self._write_text, 1)[0]
+
+    def _headers(self, count: int) -> tuple[Array, Array]:
+        """The two columns that make a value's header."""
+        magic, identity = self._some_headers
+        if count > len(magic):
+            magic = pa.array(np.zeros(count, bool))
+            identity = pa.array(np.full(count, self._id_bits).view(np.float32))
+            self._some_headers = magic, identity
+        return magic.slice(0, count), identity.slice(0, count)
 
     def _refuse_null(self, column: Array, at: int) -> None:
         field = self._layout["fields"][at]

@@ -19,6 +19,12 @@ _FEW: Final = 200
 """Up to so many values a walk over them costs less than calls that are made for many."""
 
 
+def places(flags: Flags) -> Ints:
+    """Where it holds; `np.flatnonzero` without the steps that it takes for other shapes."""
+    found: Ints = flags.nonzero()[0]
+    return found
+
+
 class Groups:
     """Events grouped by their row of a table. What is per event is in order of arrival, what is per group by row."""
 
@@ -28,15 +34,16 @@ class Groups:
         by_row = rows[self.order]
         is_first = np.ones(count, np.bool_)
         np.not_equal(by_row[1:], by_row[:-1], out=is_first[1:])
-        self.starts = np.flatnonzero(is_first)
-        ends = np.append(self.starts[1:], count)
+        self.starts = places(is_first)
+        ends = np.empty_like(self.starts)
+        ends[:-1], ends[-1:] = self.starts[1:], count
         self.sizes = ends - self.starts
         self.rows = by_row[self.starts]
         """The row of each group."""
         self.first = self.order[self.starts]
         """The first event of each group."""
         self.last = self.order[ends - 1]
-        self._sorted_of = np.cumsum(is_first) - 1
+        self._sorted_of = is_first.cumsum() - 1
         self.of = self._back(self._sorted_of)
         """The group of each event."""
 
@@ -46,7 +53,7 @@ class Groups:
 
     def running_sum(self, values: Ints, start: Ints) -> Ints:
         """Per event the sum up to and with it; `start` per group."""
-        sums = np.cumsum(values[self.order])
+        sums = values[self.order].cumsum()
         before = np.where(self.starts > 0, sums[self.starts - 1], 0)
         return self._back(sums + (start - before)[self._sorted_of])
 

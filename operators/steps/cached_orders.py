@@ -10,6 +10,7 @@ import numpy as np
 
 from broker.byte_columns import BytesColumn, as_list, lengths
 from config.errors import RecordTooLargeError, StoreError
+from operators.model.arrays import places
 from operators.model.orders.layout import Column
 from operators.model.orders.old_executions import Beside, names_beside
 from operators.model.orders.table import OrderTable, chunk_count
@@ -58,7 +59,7 @@ class CachedOrders:
         """The table's row of each record's key; rows that are not in memory are read, those that are nowhere made."""
         table, keys = self.table, columns.keys
         rows = table.find(keys)
-        missing = np.flatnonzero(rows < 0)
+        missing = places(rows < 0)
         if len(missing):
             self._load(missing.tolist(), columns)
             rows[missing] = table.find([keys[i] for i in missing.tolist()])

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from config.errors import BrokenWorldError, ProcessingError
 from config.topology import OperatorSpec
+from operators.model.arrays import places
 from operators.model.events import OrderAnomaly
 from operators.model.orders.fold import fold_executions, fold_statuses
 from operators.model.orders.folded import Folded
@@ -126,7 +127,7 @@ class JoinKernel:
         of_roles = turns(*rows_and_times[STATUS], *rows_and_times[EXECUTION])
         for turn in range(int(max(of_role.max() for of_role in of_roles)) + 1):
             part = given[turn % len(_FOLDS)]
-            chosen = np.flatnonzero(of_roles[turn % len(_FOLDS)] == turn)
+            chosen = places(of_roles[turn % len(_FOLDS)] == turn)
             if len(chosen) == len(part):
                 yield part
             elif len(chosen):

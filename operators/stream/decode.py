@@ -131,6 +131,8 @@ class Decoder:
     def _ahead(self, times: pa.Array, keep: Flags, now_ms: int) -> list[tuple[int, InvalidRecordError]]:
         """Takes out rows of a day that has not come: windows, trading days and limits would go on from there."""
         micros, latest = times.to_numpy(zero_copy_only=False), (now_ms + self._event_ahead_max_ms) * _MICROS_PER_MS
+        if micros.max(initial=latest) <= latest:
+            return []
         ahead = np.flatnonzero(keep & (micros > latest)).tolist()
         keep[ahead] = False
         return [(row, self._ahead_error(int(micros[row]) // _MICROS_PER_MS - now_ms)) for row in ahead]

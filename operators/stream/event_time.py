@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from operators.model.arrays import places
 from operators.state.groups import GroupStores
 from operators.stream.records import Ints
 
@@ -30,7 +31,7 @@ class EventTime:
         if not len(groups):
             return
         # Rows come partition by partition, so there are few runs of one group.
-        starts = np.flatnonzero(np.append(True, groups[1:] != groups[:-1]))
+        starts = np.append(0, places(groups[1:] != groups[:-1]) + 1)
         latest = np.maximum.reduceat(times_ms, starts).tolist()
         for group, after in zip(groups[starts].tolist(), latest, strict=True):
             before = self._stores.stream_time_ms(group)

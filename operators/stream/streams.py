@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -46,7 +46,7 @@ class StreamSpec:
             return batch
         values = self.encode(batch.batch)
         check_sizes(self.target, batch.keys, values, self.record_bytes_max)
-        return replace(batch, values=values)
+        return StreamBatch(batch.batch, batch.keys, batch.origin, batch.origin_rows, values)
 
     def check(self, key: bytes, record: dict[str, Any]) -> None:
         """Raises `EncodeError` or `RecordTooLargeError` for a record that does not fit."""

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from config.errors import InvalidRecordError
-from operators.model.arrays import Array, Flags, Ints, Words
+from operators.model.arrays import Array, Flags, Ints, Words, places
 from operators.model.events import FeeKind
 from operators.model.fees.fees import FREE, Commission, FeeSchedule, Rates
 from operators.model.money import INT64_MAX, Rate
@@ -68,7 +68,7 @@ class FillRates:
         else:
             days, day_of = np.unique(trade_dates, return_inverse=True)
         pair = day_of * len(names) + venues
-        present = np.flatnonzero(np.bincount(pair))
+        present = places(np.bincount(pair) > 0)
         found = [_rates(schedule, int(days[p // len(names)]), names[p % len(names)] or "") for p in present.tolist()]
         place = np.zeros(len(days) * len(names), np.int64)
         place[present] = np.arange(len(present))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 from zlib import crc32
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.model.arrays import Array, Flags, Ints, RecordBatch, byte_lengths, none_valid
+from operators.model.arrays import Array, Flags, Ints, RecordBatch, byte_lengths, none_valid, places
 from operators.model.fees.columns import FillRates
 from operators.model.orders.checks import trade_dates_fit
 from operators.model.orders.columns import ExecutionColumns, order_ids
@@ -48,7 +48,7 @@ class Fills:
         """Some of the events."""
         if chosen.all():
             return self
-        at = np.flatnonzero(chosen)
+        at = places(chosen)
         taken = pa.array(at)
         columns = (
             self.batch.take(taken),
@@ -95,7 +95,7 @@ class Fills:
         joined = pc.binary_join_element_wise(head, *(text.view(pa.binary()) for text in texts), _NOTHING)
         entries = joined.to_numpy(zero_copy_only=False)
         hashes = np.fromiter((crc32(entry[IDENTITY_AT:]) for entry in entries.tolist()), np.int64, count)
-        return replace(self, entries=entries, hashes=hashes | HASH_FLAG)
+        return Fills(self.batch, self.ids, self.events, self.rows, self.rates, entries, hashes | HASH_FLAG)
 
 
 def _kept(batch: RecordBatch) -> list[str]:
@@ -114,12 +114,12 @@ def repeated(table: OrderTable, fills: Fills) -> tuple[Flags, Flags]:
     rows, entries, hashes = fills.rows, fills.entries, fills.hashes
     suspected = (table.numbers[rows, HASHES] == hashes[:, None]).any(axis=1)
     of_old: dict[int, list[int]] = {}
-    for i in np.flatnonzero(table.numbers[rows, Column.CHUNKS]).tolist():
+    for i in places(table.numbers[rows, Column.CHUNKS] != 0).tolist():
         of_old.setdefault(int(rows[i]), []).append(i)
     for row, of_row in of_old.items():
         suspected[of_row] |= table.old(row).suspected(hashes[of_row].tolist())
     repeated, reused = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
-    for i in np.flatnonzero(suspected).tolist():
+    for i in places(suspected).tolist():
         same = [entry[:CONTENT_END] for entry in table.named(int(rows[i]), entries[i][IDENTITY_AT:])]
         repeated[i] = entries[i][:CONTENT_END] in same
         reused[i] = bool(same) and not repeated[i]
