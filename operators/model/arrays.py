@@ -16,7 +16,11 @@ RecordBatch: TypeAlias = Any
 
 _BAR: Final = ord("|")
 _FEW: Final = 200
-"""Up to so many values a walk over them costs less than calls that are made for many."""
+
+
+def are_few(values: Sequence[Any] | Array) -> bool:
+    """Whether to walk over values costs less than calls that are made for many."""
+    return len(values) <= _FEW
 
 
 def places(flags: Flags) -> Ints:
@@ -120,7 +124,7 @@ class Words:
 
     def column(self, numbers: Ints) -> Array:
         """The string column of some numbers."""
-        if len(numbers) <= _FEW:
+        if are_few(numbers):
             values = self.values
             return pa.array([values[number] for number in numbers.tolist()], pa.string())
         if len(self._array) != len(self.values):
@@ -130,7 +134,7 @@ class Words:
 
 def numbers_by_word(column: Array, number: Callable[[str], int], *, null: int) -> Ints:
     """A number per value of a string column, asked for once per distinct word."""
-    if len(column) <= _FEW:
+    if are_few(column):
         words = column.to_pylist()
         by_word = {word: null if word is None else number(word) for word in dict.fromkeys(words)}
         return np.array([by_word[word] for word in words], np.int64)
@@ -163,7 +167,7 @@ def byte_lengths(column: Array) -> Ints:
 def after_bar(column: Array) -> tuple[Array, Flags]:
     """What follows the first bar of each string, and whether there is something on both sides of it."""
     count = len(column)
-    if count <= _FEW:
+    if are_few(column):
         return _after_bar_of_few(column)
     offsets, data = _buffers(column)
     starts, ends = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)

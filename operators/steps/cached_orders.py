@@ -131,7 +131,7 @@ class CachedOrders:
         if len(sizes) and sizes.max() + KEY_BYTES_MAX > self._record_bytes_max:
             for key, size in zip(keys, sizes.tolist(), strict=True):
                 self._check_size(len(key) + size)
-        starts = np.flatnonzero(np.diff(groups, prepend=-1)).tolist()
+        starts = [0, *(places(groups[1:] != groups[:-1]) + 1).tolist()] if len(rows) else []
         return [
             Values(int(groups[start]), keys[start:end], stored.slice(start, end - start))
             for start, end in zip(starts, [*starts[1:], len(rows)], strict=True)
