@@ -65,7 +65,7 @@ else
 	@echo "$(MISSING_FOR_KAFKA) not found: every test that needs a real Kafka is skipped; in CI they fail instead" >&2
 endif
 
-bench: setup kafka-install ## Compare with Kafka Streams on a real broker; ARGS=restart, keys, profile, "compare --quick"
+bench: setup kafka-install ## Compare with Kafka Streams on a real broker; ARGS=restart, keys, batches, profile, "compare --quick"
 	@$(BIN)/python -m bench $(ARGS)
 
 chaos: setup kafka-install ## Kill flows at random, hundreds of times, and compare with the truth

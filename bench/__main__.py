@@ -112,6 +112,15 @@ def profile(orders: int, top: int, bootstrap: str | None) -> None:
     _show(run(orders, top, bootstrap, _say))
 
 
+@main.command()
+def batches() -> None:
+    """Processor time of a batch against its size, in one process and without a broker."""
+    from bench.batches import SIZES, WARM
+    from bench.batches import batches as run
+
+    _show(run(SIZES, WARM, _say))
+
+
 if __name__ == "__main__":
     # As Ctrl-C, so that the broker and the measured job, which have sessions of their own, are ended too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -160,16 +160,20 @@ class KafkaReader:
         """The records among the messages; the others are ends of partitions and errors."""
         records = [message for message in messages if message.error() is None]
         if self._ended or len(records) != len(messages):
+            last: tuple[str, int] | None = None
             for message in messages:
-                self._take_note(message)
+                if message.error() is not None:
+                    self._take_note(message)
+                    last = None
+                elif (place := (message.topic(), message.partition())) != last:  # records come in runs
+                    self._ended.discard(TopicPartition(*place))
+                    last = place
         return records
 
     def _take_note(self, message: Message) -> None:
         partition = TopicPartition(message.topic(), message.partition())
         error = message.error()
-        if error is None:
-            self._ended.discard(partition)
-        elif error.code() == KafkaError._PARTITION_EOF:
+        if error.code() == KafkaError._PARTITION_EOF:
             self._ended.add(partition)
             self._pass(partition, message.offset())
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):

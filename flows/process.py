@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Final
 
 import structlog
-from bytewax.testing import cluster_main
+from bytewax.testing import cluster_main, run_main
 
 from config.errors import PeerGoneError
 from flows.assembly import Assembly, Flow, Observers
@@ -68,13 +68,11 @@ def _run(assembly: Assembly, index: int, addresses: Sequence[str], first: FirstE
     graph = dataflow(assembly.plan, assembly.pipeline, source, sink, pace=assembly.pace, agreement=assembly.agreement)
     try:
         # Called `testing` by Bytewax, but it is the entry point that takes an epoch interval and addresses as values.
-        cluster_main(
-            graph,
-            list(addresses),
-            index,
-            epoch_interval=timedelta(milliseconds=epoch_ms),
-            worker_count_per_proc=1,
-        )
+        epoch = timedelta(milliseconds=epoch_ms)
+        if addresses:
+            cluster_main(graph, list(addresses), index, epoch_interval=epoch, worker_count_per_proc=1)
+        else:
+            run_main(graph, epoch_interval=epoch)
     except BaseException as error:
         root = first.error or root_of(error)
         if root is not error:

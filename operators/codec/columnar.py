@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -36,6 +37,21 @@ ArrowSchema: TypeAlias = Any
 _PRIMITIVES = ("boolean", "int", "long", "float", "double", "string")
 _HEADER_NAMES = ("__magic", "__schema_id")
 _HEADER_FIELDS = [{"name": name, "type": avro} for name, avro in zip(_HEADER_NAMES, ("boolean", "float"), strict=True)]
+
+
+_PLACEMENTS_MAX = 8
+_Structs: TypeAlias = "dict[int, _Structs]"
+
+
+@dataclass(frozen=True, slots=True)
+class _Placement:
+    """Where the columns for a schema's fields are in batches of another one."""
+
+    given: ArrowSchema
+    places: list[tuple[int, DataType | None]]
+    """For each field the number of the given column, and the type to cast it to, None where it fits as it is."""
+    structs: dict[int, _Structs]
+    """Of the given columns that hold structs, which of their fields do."""
 
 
 class MalformedBatchError(Exception):
@@ -60,13 +76,16 @@ class Columns:
     def __init__(self, schema: Schema) -> None:
         framed = {**schema.layout, "fields": [*_HEADER_FIELDS, *schema.layout["fields"]]}
         self._layout = schema.layout
+        self._names = [field["name"] for field in framed["fields"]]
         self._id_bits = np.frombuffer(header(schema.id), np.uint32, offset=1)[0]
         self._write_text = json.dumps(framed)
         self._read_text = json.dumps(_ints_as_longs(framed))
         self.arrow: ArrowSchema = pyruhvro.avro_to_arrow_schema(json.dumps(schema.layout))
         read = pyruhvro.avro_to_arrow_schema(self._read_text)
         self._narrowed = [i for i, field in enumerate(self.arrow) if read.field(i + 2).type != field.type]
-        self._places: dict[ArrowSchema, list[tuple[int, DataType | None]]] = {}
+        self._wanted = [_wanted(field["type"]) for field in self._layout["fields"]]
+        self._some_headers: tuple[Array, Array] = pa.array([], pa.bool_()), pa.array([], pa.float32())
+        self._placements: list[_Placement] = []
 
     def decode(self, values: Sequence[bytes | None]) -> RecordBatch:
         """All values as one batch; `MalformedBatchError` if any is null, malformed, or framed with another id."""
@@ -78,34 +97,62 @@ class Columns:
             raise MalformedBatchError("a value is framed with another schema's id")
         columns = batch.columns[2:]
         for i in self._narrowed:
-            try:
-                columns[i] = columns[i].cast(self.arrow.field(i).type)
-            except pa.ArrowInvalid as error:
-                raise MalformedBatchError(f"{self.arrow.field(i).name} does not fit an Avro int: {error}") from error
+            columns[i] = self._narrow(columns[i], i)
         return pa.RecordBatch.from_arrays(columns, schema=self.arrow)
+
+    def _narrow(self, column: Array, i: int) -> Array:
+        """The column of a field that is an Avro int and was read as a long."""
+        if not column.null_count and column.type == pa.int64():
+            values = column.to_numpy()
+            narrow = values.astype(np.int32)
+            if (narrow == values).all():
+                return pa.array(narrow)
+        try:
+            return column.cast(self.arrow.field(i).type)
+        except pa.ArrowInvalid as error:
+            raise MalformedBatchError(f"{self.arrow.field(i).name} does not fit an Avro int: {error}") from error
 
     def encode(self, batch: RecordBatch) -> Array:
         """The rows as framed values; `EncodeError` names the first row and field that do not fit."""
-        columns = []
-        for (i, target), field in zip(self._placed(batch.schema), self._layout["fields"], strict=True):
-            column = _whole(batch.column(i))
-            column = column if target is None else _cast(column, target, field["name"])
-            missing = _first_null(column, field["type"], field["name"])
-            if missing is not None:
-                row, path = missing
-                raise EncodeError(f"row {row}: {path} is null, expected a value", row)
+        placement, given, columns = self._placement(batch.schema), batch.columns, []
+        for at, (i, target) in enumerate(placement.places):
+            column = given[i]
+            if (structs := placement.structs.get(i)) is not None and _has_offset(column, structs):
+                column = column.take(pa.array(np.arange(len(column))))  # pyruhvro panics on slices of nested structs
+            if target is not None:
+                column = _cast(column, target, self.arrow.field(at).name)
+            wanted = self._wanted[at]
+            if wanted is not None and _may_lack(column, wanted):
+                self._refuse_null(column, at)
             columns.append(column)
-        magic = pa.array(np.zeros(batch.num_rows, bool))
-        identity = pa.array(np.full(batch.num_rows, self._id_bits).view(np.float32))
-        framed = pa.RecordBatch.from_arrays([magic, identity, *columns], names=[*_HEADER_NAMES, *self.arrow.names])
+        framed = pa.RecordBatch.from_arrays([*self._headers(batch.num_rows), *columns], names=self._names)
         return pyruhvro.serialize_record_batch(framed, self._write_text, 1)[0]
 
-    def _placed(self, given: ArrowSchema) -> list[tuple[int, DataType | None]]:
-        """For each field the number of the given column, and the type to cast it to, None where it fits as it is."""
-        places = self._places.get(given)
-        if places is None:
-            places = self._places[given] = [_place(given, field) for field in self.arrow]
-        return places
+    def _headers(self, count: int) -> tuple[Array, Array]:
+        """The two columns that make a value's header."""
+        magic, identity = self._some_headers
+        if count > len(magic):
+            magic = pa.array(np.zeros(count, bool))
+            identity = pa.array(np.full(count, self._id_bits).view(np.float32))
+            self._some_headers = magic, identity
+        return magic.slice(0, count), identity.slice(0, count)
+
+    def _refuse_null(self, column: Array, at: int) -> None:
+        field = self._layout["fields"][at]
+        missing = _first_null(column, field["type"], field["name"])
+        if missing is not None:
+            row, path = missing
+            raise EncodeError(f"row {row}: {path} is null, expected a value", row)
+
+    def _placement(self, given: ArrowSchema) -> _Placement:
+        """Where the fields are among the given columns; the same schemas come again and again."""
+        for placement in self._placements:
+            if placement.given.equals(given):  # of one and the same schema it is a comparison of addresses
+                return placement
+        places = [_place(given, field) for field in self.arrow]
+        placement = _Placement(given, places, _structs(given))
+        self._placements = [placement, *self._placements[: _PLACEMENTS_MAX - 1]]
+        return placement
 
 
 def _read(values: Sequence[bytes | None], text: str) -> RecordBatch:
@@ -191,15 +238,45 @@ def _cast(column: Array, target: DataType, name: str) -> Array:
         raise EncodeError(f"column {name} is {column.type}, expected {target}: {error}") from error
 
 
-def _whole(column: Array) -> Array:
-    """The column without an offset in a struct: pyruhvro panics on a slice of optional structs inside structs."""
-    return column.take(pa.array(np.arange(len(column)))) if _has_offset(column) else column
+def _structs(fields: Any) -> _Structs:
+    """The fields that are structs, and theirs."""
+    return {i: _structs(f.type) for i, f in enumerate(fields) if pa.types.is_struct(f.type)}
 
 
-def _has_offset(column: Array) -> bool:
-    if not pa.types.is_struct(column.type):
-        return False
-    return column.offset != 0 or any(_has_offset(column.field(i)) for i in range(column.type.num_fields))
+def _has_offset(column: Array, structs: _Structs) -> bool:
+    return column.offset != 0 or any(_has_offset(column.field(i), nested) for i, nested in structs.items())
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What of a column, or of a field in it, the schema wants a value of."""
+
+    optional: bool
+    fields: list[tuple[str, _Wanted]] = field(default_factory=list)
+    items: _Wanted | None = None
+
+
+def _wanted(avro_type: AvroType) -> _Wanted | None:
+    """What the schema wants of a type; None if nothing of it can be missing."""
+    avro_type, optional = nullable(avro_type)
+    match kind(avro_type):
+        case "record":
+            fields = [(f["name"], wanted) for f in avro_type["fields"] if (wanted := _wanted(f["type"])) is not None]
+            return None if optional and not fields else _Wanted(optional, fields)
+        case "array":
+            items = _wanted(avro_type["items"])
+            return None if optional and items is None else _Wanted(optional, items=items)
+    return None if optional else _Wanted(optional=False)
+
+
+def _may_lack(column: Array, wanted: _Wanted) -> bool:
+    """Whether some wanted value may be null: a quick look that errs on one side only, `_first_null` is exact."""
+    nulls = column.null_count
+    if nulls:
+        return not (wanted.optional and nulls == len(column))
+    if wanted.items is not None:
+        return _may_lack(column.flatten(), wanted.items)
+    return any(_may_lack(column.field(name), of_field) for name, of_field in wanted.fields)
 
 
 def _first_null(column: Array, avro_type: AvroType, path: str) -> tuple[int, str] | None:

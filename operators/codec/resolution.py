@@ -8,6 +8,7 @@ Source of the rules: Apache Avro specification, "Schema Resolution".
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -53,24 +54,31 @@ def _record(writer: AvroType, reader: AvroType, target: list[Any]) -> Gather | N
     if writer["name"].rpartition(".")[2] != reader["name"].rpartition(".")[2]:
         return None
     numbers = {field["name"]: i for i, field in enumerate(writer["fields"])}
-    steps: list[tuple[int, Reshape] | tuple[None, Array]] = []
+    steps: list[Callable[[list[Array], int], Array]] = []
     for field, arrow in zip(reader["fields"], target, strict=True):
         i = writer_field(field, numbers)
         if i is not None:
             reshape = _reshape(writer["fields"][i]["type"], field["type"], arrow.type)
             if reshape is None:
                 return None
-            steps.append((i, reshape))
+            steps.append(partial(_given, i, reshape))
         elif "default" in field and not (isinstance(field["default"], dict) and field["default"]):
-            steps.append((None, pa.array([field["default"]], arrow.type)))
+            steps.append(partial(_constant, pa.array([field["default"]], arrow.type)))
         else:
             return None
 
     def gather(columns: list[Array], rows: int) -> list[Array]:
-        constant = pa.array(np.zeros(rows, np.int64))
-        return [step[1].take(constant) if step[0] is None else step[1](columns[step[0]]) for step in steps]
+        return [step(columns, rows) for step in steps]
 
     return gather
+
+
+def _given(i: int, reshape: Reshape, columns: list[Array], _: int) -> Array:
+    return reshape(columns[i])
+
+
+def _constant(default: Array, _: list[Array], rows: int) -> Array:
+    return pa.nulls(rows, default.type) if default.null_count else default.take(pa.array(np.zeros(rows, np.int64)))
 
 
 def _reshape(writer: AvroType, reader: AvroType, target: DataType) -> Reshape | None:
@@ -95,11 +103,12 @@ def _struct(writer: AvroType, reader: AvroType, target: DataType) -> Reshape | N
     gather = _record(writer, reader, list(target))
     if gather is None:
         return None
+    fields, of_writer = list(target), range(len(writer["fields"]))
 
     def reshape(column: Array) -> Array:
-        children = [column.field(i) for i in range(column.type.num_fields)]
+        children = [column.field(i) for i in of_writer]
         mask = column.is_null() if column.null_count else None
-        return pa.StructArray.from_arrays(gather(children, len(column)), fields=list(target), mask=mask)
+        return pa.StructArray.from_arrays(gather(children, len(column)), fields=fields, mask=mask)
 
     return reshape
 

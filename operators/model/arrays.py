@@ -15,6 +15,18 @@ Array: TypeAlias = Any
 RecordBatch: TypeAlias = Any
 
 _BAR: Final = ord("|")
+_FEW: Final = 200
+
+
+def are_few(values: Sequence[Any] | Array) -> bool:
+    """Whether to walk over values costs less than calls that are made for many."""
+    return len(values) <= _FEW
+
+
+def places(flags: Flags) -> Ints:
+    """Where it holds; `np.flatnonzero` without the steps that it takes for other shapes."""
+    found: Ints = flags.nonzero()[0]
+    return found
 
 
 class Groups:
@@ -26,15 +38,16 @@ class Groups:
         by_row = rows[self.order]
         is_first = np.ones(count, np.bool_)
         np.not_equal(by_row[1:], by_row[:-1], out=is_first[1:])
-        self.starts = np.flatnonzero(is_first)
-        ends = np.append(self.starts[1:], count)
+        self.starts = places(is_first)
+        ends = np.empty_like(self.starts)
+        ends[:-1], ends[-1:] = self.starts[1:], count
         self.sizes = ends - self.starts
         self.rows = by_row[self.starts]
         """The row of each group."""
         self.first = self.order[self.starts]
         """The first event of each group."""
         self.last = self.order[ends - 1]
-        self._sorted_of = np.cumsum(is_first) - 1
+        self._sorted_of = is_first.cumsum() - 1
         self.of = self._back(self._sorted_of)
         """The group of each event."""
 
@@ -44,7 +57,7 @@ class Groups:
 
     def running_sum(self, values: Ints, start: Ints) -> Ints:
         """Per event the sum up to and with it; `start` per group."""
-        sums = np.cumsum(values[self.order])
+        sums = values[self.order].cumsum()
         before = np.where(self.starts > 0, sums[self.starts - 1], 0)
         return self._back(sums + (start - before)[self._sorted_of])
 
@@ -111,6 +124,9 @@ class Words:
 
     def column(self, numbers: Ints) -> Array:
         """The string column of some numbers."""
+        if are_few(numbers):
+            values = self.values
+            return pa.array([values[number] for number in numbers.tolist()], pa.string())
         if len(self._array) != len(self.values):
             self._array = pa.array(self.values, pa.string())
         return self._array.take(pa.array(numbers))
@@ -118,6 +134,10 @@ class Words:
 
 def numbers_by_word(column: Array, number: Callable[[str], int], *, null: int) -> Ints:
     """A number per value of a string column, asked for once per distinct word."""
+    if are_few(column):
+        words = column.to_pylist()
+        by_word = {word: null if word is None else number(word) for word in dict.fromkeys(words)}
+        return np.array([by_word[word] for word in words], np.int64)
     encoded = column.dictionary_encode()
     indices = encoded.indices
     by_index = np.array([*(number(word) for word in encoded.dictionary.to_pylist()), null], np.int64)
@@ -130,6 +150,8 @@ def numbers_by_word(column: Array, number: Callable[[str], int], *, null: int) -
 def integers(column: Array, null: int = 0) -> Ints:
     """An integer column as int64, with a value in place of null."""
     if column.null_count:
+        if none_valid(column):
+            return np.full(len(column), null, np.int64)
         column = column.fill_null(null)
     values: Ints = column.to_numpy().astype(np.int64, copy=False)
     return values
@@ -137,14 +159,17 @@ def integers(column: Array, null: int = 0) -> Ints:
 
 def byte_lengths(column: Array) -> Ints:
     """Length in UTF-8 of each string, 0 for null."""
-    offsets, _ = _buffers(column)
-    return np.diff(offsets).astype(np.int64)
+    offsets = _offsets(column)
+    lengths: Ints = (offsets[1:] - offsets[:-1]).astype(np.int64)
+    return lengths
 
 
 def after_bar(column: Array) -> tuple[Array, Flags]:
     """What follows the first bar of each string, and whether there is something on both sides of it."""
-    offsets, data = _buffers(column)
     count = len(column)
+    if are_few(column):
+        return _after_bar_of_few(column)
+    offsets, data = _buffers(column)
     starts, ends = offsets[:-1].astype(np.int64), offsets[1:].astype(np.int64)
     bars = np.flatnonzero(data == _BAR)
     # The first bar at or after each start; beyond the end of the string there is none in it.
@@ -152,13 +177,43 @@ def after_bar(column: Array) -> tuple[Array, Flags]:
     first = np.append(bars, len(data))[found]
     valid = (first > starts) & (first + 1 < ends)
     keep_from = np.where(first < ends, first + 1, starts)
-    steps = np.zeros(len(data) + 1, np.int32)
-    np.add.at(steps, keep_from, 1)
-    np.add.at(steps, ends, -1)
-    kept = data[np.cumsum(steps[:-1]) > 0]
+    lengths = ends - keep_from
     new_offsets = np.zeros(count + 1, np.int32)
-    np.cumsum(ends - keep_from, out=new_offsets[1:])
+    np.cumsum(lengths, out=new_offsets[1:])
+    kept = data[np.repeat(keep_from - new_offsets[:-1], lengths) + np.arange(new_offsets[-1])]
     return pa.StringArray.from_buffers(count, pa.py_buffer(new_offsets), pa.py_buffer(kept)), valid
+
+
+def texts_are(column: Array, texts: Sequence[bytes]) -> bool:
+    """Whether a string column has just these texts in UTF-8; compares all of their bytes at once."""
+    if column.null_count or len(column) != len(texts):
+        return False
+    offsets, data = _buffers(column)
+    lengths = np.fromiter(map(len, texts), np.int64, len(texts))
+    return bool((offsets[1:] - offsets[:-1] == lengths).all()) and data.tobytes() == b"".join(texts)
+
+
+def all_are(column: Array, text: bytes) -> bool:
+    """Whether every text of a string column is this one, in UTF-8."""
+    if column.null_count:
+        return False
+    offsets, data = _buffers(column)
+    return bool((offsets[1:] - offsets[:-1] == len(text)).all()) and data.tobytes() == text * len(column)
+
+
+def among(values: Ints, others: Ints) -> Flags:
+    """Which of some rows of a table are among others; a row is a small number."""
+    marks = np.zeros(max(values.max(initial=0), others.max(initial=0)) + 1, np.bool_)
+    marks[others] = True
+    found: Flags = marks[values]
+    return found
+
+
+def _after_bar_of_few(column: Array) -> tuple[Array, Flags]:
+    parts = [(text or "").partition("|") for text in column.to_pylist()]
+    after = [after if bar else before for before, bar, after in parts]
+    valid = np.array([bool(before and bar and after) for before, bar, after in parts], np.bool_)
+    return pa.array(after, pa.string()), valid
 
 
 def optional(columns: Array, name: str, kind: Array) -> Array:
@@ -181,7 +236,14 @@ def strings(values: Sequence[str | None]) -> Array:
 
 def _buffers(column: Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
     """Offsets and bytes of a string column; the offsets point into the bytes whatever slice the column is."""
-    _, offsets, data = column.buffers()
-    ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    data, ends = column.buffers()[2], _offsets(column)
     whole = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
     return ends - ends[0], whole[ends[0] : ends[-1]]
+
+
+def _offsets(column: Array) -> NDArray[np.int32]:
+    """Where each string of a column begins, and the last one ends, among the bytes of its buffer."""
+    at, count = column.offset, len(column)
+    if not count:
+        return np.zeros(1, np.int32)
+    return np.frombuffer(column.buffers()[1], np.int32, at + count + 1)[at:]

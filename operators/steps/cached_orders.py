@@ -10,6 +10,7 @@ import numpy as np
 
 from broker.byte_columns import BytesColumn, as_list, lengths
 from config.errors import RecordTooLargeError, StoreError
+from operators.model.arrays import places
 from operators.model.orders.layout import Column
 from operators.model.orders.old_executions import Beside, names_beside
 from operators.model.orders.table import OrderTable, chunk_count
@@ -58,7 +59,7 @@ class CachedOrders:
         """The table's row of each record's key; rows that are not in memory are read, those that are nowhere made."""
         table, keys = self.table, columns.keys
         rows = table.find(keys)
-        missing = np.flatnonzero(rows < 0)
+        missing = places(rows < 0)
         if len(missing):
             self._load(missing.tolist(), columns)
             rows[missing] = table.find([keys[i] for i in missing.tolist()])
@@ -130,7 +131,7 @@ class CachedOrders:
         if len(sizes) and sizes.max() + KEY_BYTES_MAX > self._record_bytes_max:
             for key, size in zip(keys, sizes.tolist(), strict=True):
                 self._check_size(len(key) + size)
-        starts = np.flatnonzero(np.diff(groups, prepend=-1)).tolist()
+        starts = [0, *(places(groups[1:] != groups[:-1]) + 1).tolist()] if len(rows) else []
         return [
             Values(int(groups[start]), keys[start:end], stored.slice(start, end - start))
             for start, end in zip(starts, [*starts[1:], len(rows)], strict=True)

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from config.errors import BrokenWorldError, ProcessingError
 from config.topology import OperatorSpec
+from operators.model.arrays import places
 from operators.model.events import OrderAnomaly
 from operators.model.orders.fold import fold_executions, fold_statuses
 from operators.model.orders.folded import Folded
@@ -33,7 +34,7 @@ from operators.stream.event_time import EventTime
 from operators.stream.kernel import StepOutcome, StreamBatch
 from operators.stream.keys import RECORD_KEY
 from operators.stream.records import Changes, Columns, DeadLetter, Ints
-from operators.stream.streams import StreamSpec
+from operators.stream.streams import StreamSpec, put_together
 
 _DAY_MS: Final = 86_400_000
 
@@ -126,7 +127,7 @@ class JoinKernel:
         of_roles = turns(*rows_and_times[STATUS], *rows_and_times[EXECUTION])
         for turn in range(int(max(of_role.max() for of_role in of_roles)) + 1):
             part = given[turn % len(_FOLDS)]
-            chosen = np.flatnonzero(of_roles[turn % len(_FOLDS)] == turn)
+            chosen = places(of_roles[turn % len(_FOLDS)] == turn)
             if len(chosen) == len(part):
                 yield part
             elif len(chosen):
@@ -140,6 +141,9 @@ class JoinKernel:
             self._tell(made, folded, part.columns)
             made.new += self._orders.beside(folded.beside)
             rows.append(folded.rows)
+        for stream, spec in self._streams.items():
+            if (told := made.streams.get(stream)) is not None:
+                made.streams[stream] = [spec.encoded(batch) for batch in put_together(told)]
         made.new += self._orders.changed(np.unique(np.concatenate(rows)))
         return made
 
@@ -153,9 +157,8 @@ class JoinKernel:
             streams.append(("anomalies", *_batch_of(folded.anomalies)))
         for stream, batch, positions in streams:
             if batch.num_rows:
-                told = StreamBatch(batch, batch.column("key").cast(pa.binary()), columns.origin, positions)
-                spec = self._streams.get(stream)
-                made.streams.setdefault(stream, []).append(told if spec is None else spec.encoded(told))
+                told = StreamBatch(batch, batch.column("key").view(pa.binary()), columns.origin, positions)
+                made.streams.setdefault(stream, []).append(told)
         for _, anomaly in folded.anomalies:
             made.anomalies[anomaly.kind] = made.anomalies.get(anomaly.kind, 0) + 1
         for position, error in folded.rejected:

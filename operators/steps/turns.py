@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from operators.model.arrays import among, places
 from operators.stream.records import Ints
 
 STATUS, EXECUTION = 0, 1
@@ -27,10 +28,10 @@ def turns(status_rows: Ints, status_times: Ints, execution_rows: Ints, execution
     At the same time a status comes first.
     """
     of_status, of_execution = np.zeros(len(status_rows), np.int64), np.ones(len(execution_rows), np.int64)
-    shared_status = np.flatnonzero(np.isin(status_rows, execution_rows))
-    shared_execution = np.flatnonzero(np.isin(execution_rows, status_rows))
+    shared_status = places(among(status_rows, execution_rows))
     if not len(shared_status):
         return of_status, of_execution
+    shared_execution = places(among(execution_rows, status_rows))
     rows = np.concatenate([status_rows[shared_status], execution_rows[shared_execution]])
     role = np.repeat([STATUS, EXECUTION], [len(shared_status), len(shared_execution)])
     start = min(status_times[shared_status].min(), execution_times[shared_execution].min())
@@ -44,7 +45,7 @@ def turns(status_rows: Ints, status_times: Ints, execution_rows: Ints, execution
     by_row, by_role = rows[order], role[order]
     first = np.append(True, by_row[1:] != by_row[:-1])
     changes = np.cumsum(np.append(False, by_role[1:] != by_role[:-1]) & ~first)
-    starts = np.flatnonzero(first)
+    starts = places(first)
     group = np.cumsum(first) - 1
     turn = changes - changes[starts][group] + by_role[starts][group]
     turn = np.minimum(turn, TURNS_MAX + by_role)

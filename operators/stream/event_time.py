@@ -6,6 +6,7 @@ from typing import Final
 
 import numpy as np
 
+from operators.model.arrays import places
 from operators.state.groups import GroupStores
 from operators.stream.records import Ints
 
@@ -29,10 +30,11 @@ class EventTime:
             groups, times_ms = groups[believable], times_ms[believable]
         if not len(groups):
             return
-        latest = np.full(int(groups.max()) + 1, -1, np.int64)
-        np.maximum.at(latest, groups, times_ms)
-        for group in np.flatnonzero(latest >= 0).tolist():
-            before, after = self._stores.stream_time_ms(group), int(latest[group])
+        # Rows come partition by partition, so there are few runs of one group.
+        starts = np.append(0, places(groups[1:] != groups[:-1]) + 1)
+        latest = np.maximum.reduceat(times_ms, starts).tolist()
+        for group, after in zip(groups[starts].tolist(), latest, strict=True):
+            before = self._stores.stream_time_ms(group)
             if after > before:
                 self._stores.advance_stream_time(group, after)
                 if before < 0 or after // STEP_MS > before // STEP_MS:

@@ -242,7 +242,7 @@ def keyed(step: StepPlan, columns: Columns) -> tuple[Columns, list[DeadLetter]]:
     if step.key == RECORD_KEY and not step.exchanged:
         return columns, []
     keys = columns.record_keys if step.key == RECORD_KEY else KEYS[step.key](columns)
-    refused = np.flatnonzero(~usable_keys(pa.array(keys, pa.binary()))).tolist()
+    refused = np.flatnonzero(~usable_keys(keys)).tolist()
     letters = [columns.dead_letter(row, step=step.id, error=key_error(keys[row])) for row in refused]
     if refused:
         kept = np.delete(np.arange(len(columns)), refused)

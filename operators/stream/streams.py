@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from broker.contract import Record
 from broker.record_size import RECORD_BYTES_MAX_DEFAULT
 from config.errors import EncodeError, RecordTooLargeError
 from operators.model.money import INT64_MAX, INT64_MIN
 from operators.stream.kernel import StreamBatch
 from operators.stream.records import Ints, Origin
+
+_FEW: Final = 1_000
+"""More records than this are encoded batch by batch: putting them together would cost more than it saves."""
 
 Encode = Callable[[pa.RecordBatch], pa.Array]
 
@@ -42,7 +46,7 @@ class StreamSpec:
             return batch
         values = self.encode(batch.batch)
         check_sizes(self.target, batch.keys, values, self.record_bytes_max)
-        return replace(batch, values=values)
+        return StreamBatch(batch.batch, batch.keys, batch.origin, batch.origin_rows, values)
 
     def check(self, key: bytes, record: dict[str, Any]) -> None:
         """Raises `EncodeError` or `RecordTooLargeError` for a record that does not fit."""
@@ -56,8 +60,32 @@ class StreamSpec:
         self.encoded(StreamBatch(batch, [key], Origin([])))
 
 
+def put_together(batches: Sequence[StreamBatch]) -> Sequence[StreamBatch]:
+    """The same records as one batch where they are few: each costs something to encode and send, whatever is in it.
+
+    For batches that have no values yet.
+    """
+    if len(batches) < 2 or sum(batch.batch.num_rows for batch in batches) > _FEW:
+        return batches
+    records: list[Record] = []
+    rows = []
+    for batch in batches:
+        of_batch = np.arange(batch.batch.num_rows) if batch.origin_rows is None else batch.origin_rows
+        rows.append(of_batch + len(records))
+        records += batch.origin.records
+    whole = pa.concat_batches([batch.batch for batch in batches])
+    keys = [_as_array(batch.keys) for batch in batches]
+    return [StreamBatch(whole, pa.concat_arrays(keys), Origin(records), np.concatenate(rows))]
+
+
+def _as_array(keys: Sequence[bytes] | pa.Array) -> pa.Array:
+    return keys if isinstance(keys, pa.Array) else pa.array(keys, pa.binary())
+
+
 def check_sizes(topic: str, keys: Sequence[bytes] | pa.Array, values: pa.Array, record_bytes_max: int) -> None:
     """Raises `RecordTooLargeError` for the first record larger than the log takes."""
+    if _bytes_at_most(values) + _bytes_at_most(keys) <= record_bytes_max:
+        return  # all of them together are no larger, so a small batch need not be looked at one by one
     sizes = _lengths(values) + _lengths(keys)
     if len(sizes) and int(sizes.max()) > record_bytes_max:
         index = int(np.argmax(sizes > record_bytes_max))
@@ -76,6 +104,10 @@ def _integers(value: Any, path: str = "") -> Iterator[tuple[str, int]]:
             yield from _integers(content, f"{path}[]")
     elif isinstance(value, int):
         yield path, value
+
+
+def _bytes_at_most(values: Sequence[bytes] | pa.Array) -> int:
+    return int(values.nbytes) if isinstance(values, pa.Array) else sum(map(len, values))
 
 
 def _lengths(values: Sequence[bytes] | pa.Array) -> Ints:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from config.errors import InvalidRecordError
-from operators.model.arrays import Array, Flags, Ints
+from operators.model.arrays import Array, Flags, Ints, Words, places
 from operators.model.events import FeeKind
 from operators.model.fees.fees import FREE, Commission, FeeSchedule, Rates
 from operators.model.money import INT64_MAX, Rate
 from operators.model.orders.stored_executions import LIQUIDITIES
 
 _KINDS: Final = tuple(FeeKind)
-_KIND_NAMES: Final = pa.array([kind.value for kind in _KINDS], pa.string())
+_KIND_NAMES: Final = Words([kind.value for kind in _KINDS])
 _NO_COMMISSION: Final = Commission()
 
 
@@ -33,6 +33,23 @@ class _Spread:
         return result if isinstance(self.denominator, int) and self.denominator == 1 else result // self.denominator
 
 
+class _ByFlag(NamedTuple):
+    """The fees of venues: a row per table, a column per liquidity flag."""
+
+    listed: Flags
+    numerators: Ints
+    denominators: Ints
+
+    @staticmethod
+    def of(tables: Sequence[Rates]) -> _ByFlag:
+        flags = [[(rates.venue or {}).get(flag or "") for flag in LIQUIDITIES] for rates in tables]
+        return _ByFlag(
+            np.array([[rate is not None or i == 0 for i, rate in enumerate(row)] for row in flags], np.bool_),
+            np.array([[rate.numerator if rate else 0 for rate in row] for row in flags], np.int64),
+            np.array([[rate.denominator if rate else 1 for rate in row] for row in flags], np.int64),
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class FillRates:
     """The rates for each of many fills, and which fills have none (their results mean nothing)."""
@@ -41,6 +58,7 @@ class FillRates:
     of: Ints
     """Index of each fill's table."""
     covered: Flags
+    by_flag: _ByFlag
 
     @staticmethod
     def read(schedule: FeeSchedule, trade_dates: Ints, venues: Ints, names: Sequence[str | None]) -> FillRates:
@@ -50,14 +68,15 @@ class FillRates:
         else:
             days, day_of = np.unique(trade_dates, return_inverse=True)
         pair = day_of * len(names) + venues
-        present = np.flatnonzero(np.bincount(pair))
+        present = places(np.bincount(pair) > 0)
         found = [_rates(schedule, int(days[p // len(names)]), names[p % len(names)] or "") for p in present.tolist()]
         place = np.zeros(len(days) * len(names), np.int64)
         place[present] = np.arange(len(present))
         filler = next((rates for rates in found if rates is not None), Rates(None, None, None, None, None))
         of = place[pair]
         covered = np.array([rates is not None for rates in found], np.bool_)[of]
-        return FillRates([rates or filler for rates in found], of, covered)
+        tables = [rates or filler for rates in found]
+        return FillRates(tables, of, covered, _ByFlag.of(tables))
 
     @property
     def has(self) -> Rates:
@@ -66,7 +85,7 @@ class FillRates:
 
     def take(self, fills: Ints) -> FillRates:
         """The rates of some of the fills."""
-        return FillRates(self.tables, self.of[fills], self.covered[fills])
+        return FillRates(self.tables, self.of[fills], self.covered[fills], self.by_flag)
 
     def maxima(self) -> tuple[int, int]:
         """Up to this filled quantity and this notional no fee and no sum of fees overflows 64 bits."""
@@ -127,10 +146,7 @@ class FillRates:
 
     def venue(self, quantity: Ints, liquidity: Ints) -> tuple[Ints, Flags]:
         """Of each trade, 0 without a liquidity flag, and whether the venue has a fee for the flag."""
-        flags = [[(rates.venue or {}).get(flag or "") for flag in LIQUIDITIES] for rates in self.tables]
-        listed = np.array([[rate is not None or i == 0 for i, rate in enumerate(row)] for row in flags], np.bool_)
-        numerators = np.array([[rate.numerator if rate else 0 for rate in row] for row in flags], np.int64)
-        denominators = np.array([[rate.denominator if rate else 1 for rate in row] for row in flags], np.int64)
+        listed, numerators, denominators = self.by_flag
         fee = quantity * numerators[self.of, liquidity]
         if (denominators != 1).any():
             fee //= denominators[self.of, liquidity]
@@ -162,11 +178,11 @@ def fee_lists(count: int, parts: Sequence[tuple[FeeKind, Ints, Flags | None]]) -
     offsets = np.zeros(count + 1, np.int32)
     np.cumsum(sizes, out=offsets[1:])
     places = offsets[:-1].copy()
-    kinds, amounts = np.zeros(offsets[-1], np.int32), np.zeros(offsets[-1], np.int64)
+    kinds, amounts = np.zeros(offsets[-1], np.int64), np.zeros(offsets[-1], np.int64)
     for kind, values, mask in parts:
         at = places if mask is None else places[mask]
         amounts[at] = values if mask is None else values[mask]
-        kinds[at] = _KINDS.index(kind)
+        kinds[at] = 1 + _KINDS.index(kind)  # 0 is null
         places += 1 if mask is None else mask
-    fees = pa.StructArray.from_arrays([_KIND_NAMES.take(pa.array(kinds)), pa.array(amounts)], ["kind", "amount"])
+    fees = pa.StructArray.from_arrays([_KIND_NAMES.column(kinds), pa.array(amounts)], ["kind", "amount"])
     return pa.ListArray.from_arrays(pa.array(offsets), fees)

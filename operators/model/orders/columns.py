@@ -183,7 +183,7 @@ class ExecutionColumns(NamedTuple):
             market=MarketColumns.read(batch),
             sequence=integers(batch.column("sequence")),
             source=numbers_by_word(batch.column("source"), name_id, null=0),
-            readable=ids_valid & _short(key, symbol, venue, exec_id, *others) & _given(symbol, venue, exec_id),
+            readable=ids_valid & _short(key, *others) & _given(symbol, venue, exec_id),
         )
 
     def take(self, events: Ints) -> ExecutionColumns:
@@ -233,10 +233,11 @@ def _true(column: Array) -> Flags:
 
 
 def _given(*columns: Array) -> Flags:
-    """Whether no text of an event is empty."""
+    """Whether no text of an event is empty, and every one within bounds."""
     result = np.ones(len(columns[0]), np.bool_)
     for column in columns:
-        result &= byte_lengths(column) > 0
+        lengths = byte_lengths(column)
+        result &= (lengths > 0) & (lengths <= TEXT_BYTES_MAX)
     return result
 
 

@@ -12,7 +12,7 @@ from operators.model.events import OrdStatus
 from operators.model.orders.columns import inactive
 from operators.model.orders.layout import VOICES
 from operators.model.orders.lifecycle import Voice
-from operators.model.orders.output_columns import SIDE_NAMES, OrderView
+from operators.model.orders.output_columns import OrderView, side_names
 from operators.model.orders.schemas import FAMILY, TERMS_TYPE
 
 _ALIVE, _CANCELED, _EXPIRED, _REJECTED = range(4)
@@ -69,7 +69,7 @@ def family_batch(
         view.key,
         view.parent_id,
         view.symbol,
-        SIDE_NAMES.take(pa.array(view.side)),
+        side_names(view.side),
         *map(pa.array, change),
         pa.nulls(len(told), TERMS_TYPE),
         reason,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 from zlib import crc32
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.model.arrays import Array, Flags, Ints, RecordBatch, byte_lengths, none_valid
+from operators.model.arrays import Array, Flags, Ints, RecordBatch, byte_lengths, none_valid, places
 from operators.model.fees.columns import FillRates
 from operators.model.orders.checks import trade_dates_fit
 from operators.model.orders.columns import ExecutionColumns, order_ids
@@ -20,6 +20,7 @@ from operators.model.orders.stored_executions import CONTENT_END, ENTRY_HEAD, HA
 from operators.model.orders.table import OrderTable
 
 _PRODUCT_MAX: Final = 2.0**62
+_NOTHING: Final = pa.scalar(b"", pa.binary())
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Fills:
         """Some of the events."""
         if chosen.all():
             return self
-        at = np.flatnonzero(chosen)
+        at = places(chosen)
         taken = pa.array(at)
         columns = (
             self.batch.take(taken),
@@ -91,16 +92,17 @@ class Fills:
             heads["session"] = byte_lengths(texts[1])
         offsets = np.arange(0, (count + 1) * ENTRY_HEAD.itemsize, ENTRY_HEAD.itemsize, dtype=np.int32)
         head = pa.Array.from_buffers(pa.binary(), count, [None, pa.py_buffer(offsets), pa.py_buffer(heads)])
-        joined = pc.binary_join_element_wise(head, *(text.cast(pa.binary()) for text in texts), b"")
+        joined = pc.binary_join_element_wise(head, *(text.view(pa.binary()) for text in texts), _NOTHING)
         entries = joined.to_numpy(zero_copy_only=False)
         hashes = np.fromiter((crc32(entry[IDENTITY_AT:]) for entry in entries.tolist()), np.int64, count)
-        return replace(self, entries=entries, hashes=hashes | HASH_FLAG)
+        return Fills(self.batch, self.ids, self.events, self.rows, self.rates, entries, hashes | HASH_FLAG)
 
 
 def _kept(batch: RecordBatch) -> list[str]:
     """What is needed of a batch later on; every `where` copies it, so columns of nothing but null are left behind."""
     rare = ("session", "price", "timeInForce", "liquidity", "clOrdId", "possResend", "market", "correlationId")
-    there = (name for name in rare if name in batch.schema.names and not none_valid(batch.column(name)))
+    names = frozenset(batch.schema.names)
+    there = (name for name in rare if name in names and not none_valid(batch.column(name)))
     return ["key", "venue", "tradeDate", "execId", *there]
 
 
@@ -112,12 +114,12 @@ def repeated(table: OrderTable, fills: Fills) -> tuple[Flags, Flags]:
     rows, entries, hashes = fills.rows, fills.entries, fills.hashes
     suspected = (table.numbers[rows, HASHES] == hashes[:, None]).any(axis=1)
     of_old: dict[int, list[int]] = {}
-    for i in np.flatnonzero(table.numbers[rows, Column.CHUNKS]).tolist():
+    for i in places(table.numbers[rows, Column.CHUNKS] != 0).tolist():
         of_old.setdefault(int(rows[i]), []).append(i)
     for row, of_row in of_old.items():
         suspected[of_row] |= table.old(row).suspected(hashes[of_row].tolist())
     repeated, reused = np.zeros(len(rows), np.bool_), np.zeros(len(rows), np.bool_)
-    for i in np.flatnonzero(suspected).tolist():
+    for i in places(suspected).tolist():
         same = [entry[:CONTENT_END] for entry in table.named(int(rows[i]), entries[i][IDENTITY_AT:])]
         repeated[i] = entries[i][:CONTENT_END] in same
         reused[i] = bool(same) and not repeated[i]

@@ -36,9 +36,10 @@ def fold_statuses(table: OrderTable, batch: RecordBatch, rows: Ints, context: Co
         return folded
     ids, ids_valid = order_ids(batch)
     events = StatusColumns.read(batch, ids_valid, table)
-    plain = plain_statuses(table, events, rows)
+    every = Statuses.read(table, batch, ids, events, rows)
+    plain = plain_statuses(every)
     if plain.all():
-        fold_plain_statuses(table, folded, Statuses.read(table, batch, ids, events, rows), context)
+        fold_plain_statuses(table, folded, every, context)
         return folded
     positions = np.flatnonzero(plain)
     if len(positions):

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from operators.model.arrays import Array, Flags, Groups, Ints, RecordBatch
+from operators.model.arrays import Array, Flags, Groups, Ints, RecordBatch, places
 from operators.model.events import OrdStatus
 from operators.model.orders.columns import IS_PENDING, StatusColumns, open_quantities, shown_codes
 from operators.model.orders.family_columns import Standing, family_batch
@@ -27,22 +27,6 @@ _LEGAL: Final = np.array([[status in TRANSITIONS[voice.code] for status in STATU
 _HAS_REQUEST: Final = np.array([voice.pending is not None for voice in VOICES])
 
 
-class Statuses(NamedTuple):
-    """Statuses of a batch, their orders' rows as numbers before them, by group, and the ids of the orders."""
-
-    batch: RecordBatch
-    ids: Array
-    events: StatusColumns
-    groups: Groups
-    state: Ints
-
-    @staticmethod
-    def read(table: OrderTable, batch: RecordBatch, ids: Array, events: StatusColumns, rows: Ints) -> Statuses:
-        """Those of some rows of the table."""
-        groups = Groups(rows)
-        return Statuses(batch, ids, events, groups, table.numbers[groups.rows])
-
-
 class _Terms(NamedTuple):
     """What holds before and after each status."""
 
@@ -54,10 +38,29 @@ class _Terms(NamedTuple):
     venue: Ints
 
 
-def plain_statuses(table: OrderTable, events: StatusColumns, rows: Ints) -> Flags:
+class Statuses(NamedTuple):
+    """Statuses of a batch, their orders' rows as numbers before them, by group, their ids and terms."""
+
+    batch: RecordBatch
+    ids: Array
+    events: StatusColumns
+    groups: Groups
+    state: Ints
+    terms: _Terms
+    """As if all statuses were plain."""
+
+    @staticmethod
+    def read(table: OrderTable, batch: RecordBatch, ids: Array, events: StatusColumns, rows: Ints) -> Statuses:
+        """Those of some rows of the table."""
+        groups = Groups(rows)
+        state = table.numbers[groups.rows]
+        return Statuses(batch, ids, events, groups, state, _terms(events, groups, state))
+
+
+def plain_statuses(statuses: Statuses) -> Flags:
     """Which events belong to orders whose events are all plain."""
-    groups = Groups(rows)
-    state, of, first = table.numbers[groups.rows], groups.of, groups.first
+    _, _, events, groups, state, terms = statuses
+    of, first = groups.of, groups.first
     known = state[:, Column.LAST_EVENT_AT] != NONE
     source = np.where(state[:, Column.STATUS_SOURCE] == 0, events.source[first], state[:, Column.STATUS_SOURCE])
     symbol = np.where(known, state[:, Column.SYMBOL], events.symbol[first])
@@ -83,7 +86,6 @@ def plain_statuses(table: OrderTable, events: StatusColumns, rows: Ints) -> Flag
         & ~(_IS_ANSWER[code] & _HAS_REQUEST[state[:, Column.AT_VENUE]][of])
         & _benchmarks_stay(events, groups, state)
     )
-    terms = _terms(events, groups, state, code)
     plain &= (events.quantity >= state[:, Column.FILLED][of]) | (code != _REPLACED)
     plain &= _LEGAL[terms.before.engine, code]
     return groups.all(plain)[of]
@@ -110,9 +112,9 @@ def _benchmarks_stay(events: StatusColumns, groups: Groups, state: Ints) -> Flag
     return plain
 
 
-def _terms(events: StatusColumns, groups: Groups, state: Ints, code: Ints) -> _Terms:
+def _terms(events: StatusColumns, groups: Groups, state: Ints) -> _Terms:
     """The terms and the engine's voice before and after each event, as if all were legal."""
-    first, of = groups.first, groups.of
+    first, of, code = groups.first, groups.of, np.maximum(events.code, 0)
     known = state[:, Column.LAST_EVENT_AT] != NONE
     quantity = np.where(known, state[:, Column.QUANTITY], events.quantity[first])
     limit = np.where(known, state[:, Column.LIMIT_PRICE], events.limit_price[first])
@@ -155,22 +157,21 @@ def _given(groups: Groups, sets: Flags, values: Ints, missing: int, before: Ints
 
 def fold_plain_statuses(table: OrderTable, folded: Folded, statuses: Statuses, context: Context) -> None:
     """Statuses that are all plain. A status that shows nothing new raises no event."""
-    _, _, events, groups, state = statuses
-    terms = _terms(events, groups, state, events.code)
+    _, _, events, groups, state, terms = statuses
     after = _after(events, groups, state, terms)
     _name_parents(table, statuses, after)
     code = shown_codes(terms.after.engine, terms.after.at_venue, terms.after.filled, terms.after.quantity)
-    shows = _shows(statuses, after, terms, code)
+    shows = _shows(statuses, after, code)
     sequence = state[:, Column.SEQUENCE][groups.of] + groups.running_count(shows)
     after[:, Column.SEQUENCE] = sequence[groups.last]
     close(after, groups, events.occurred_at, context)
     table.numbers[groups.rows] = after
-    view = _order_view(table, statuses, after, terms, code, sequence)
+    view = _order_view(table, statuses, after, code, sequence)
     reason, position = statuses.batch.column("status").field("reason"), events.position
     if after[:, Column.PARENT].any():
-        _tell_parents(folded, statuses, after, terms, view, reason)
+        _tell_parents(folded, statuses, after, view, reason)
     if not shows.all():
-        shown = np.flatnonzero(shows)
+        shown = places(shows)
         view, reason, position = view.take(shown), reason.take(pa.array(shown)), position[shown]
     folded.consolidated = consolidated_batch(view, reason, context)
     folded.consolidated_from = position
@@ -180,16 +181,16 @@ def fold_plain_statuses(table: OrderTable, folded: Folded, statuses: Statuses, c
 def _name_parents(table: OrderTable, statuses: Statuses, after: Ints) -> None:
     """Keeps the ids of parents that were named for the first time."""
     groups = statuses.groups
-    named = np.flatnonzero(after[:, Column.PARENT] != statuses.state[:, Column.PARENT])
+    named = places(after[:, Column.PARENT] != statuses.state[:, Column.PARENT])
     if len(named):
         given = statuses.batch.column("order").field("parentId").take(pa.array(groups.first[named]))
         for row, parent_id in zip(groups.rows[named].tolist(), given.to_pylist(), strict=True):
             table.set_parent(row, parent_id)
 
 
-def _shows(statuses: Statuses, after: Ints, terms: _Terms, code: Ints) -> Flags:
+def _shows(statuses: Statuses, after: Ints, code: Ints) -> Flags:
     """Which statuses change something that shows; `code` is what shows after each."""
-    _, _, _, groups, state = statuses
+    _, _, _, groups, state, terms = statuses
     before, standing = terms.before, terms.after
     code_before = shown_codes(before.engine, before.at_venue, before.filled, before.quantity)
     fixed = [Column.ARRIVAL_PRICE, Column.DECISION_PRICE, Column.PARENT]
@@ -213,10 +214,8 @@ def _open(standing: Standing) -> Ints:
     )
 
 
-def _order_view(
-    table: OrderTable, statuses: Statuses, after: Ints, terms: _Terms, code: Ints, sequence: Ints
-) -> OrderView:
-    batch, ids, events, groups, state = statuses
+def _order_view(table: OrderTable, statuses: Statuses, after: Ints, code: Ints, sequence: Ints) -> OrderView:
+    batch, ids, events, groups, state, terms = statuses
     of, standing = groups.of, terms.after
     day_filled, day_notional = state[:, Column.DAY_FILLED][of], state[:, Column.DAY_NOTIONAL][of]
     earlier = np.where(day_filled == NONE, 0, standing.filled - day_filled)
@@ -245,11 +244,9 @@ def _order_view(
     )
 
 
-def _tell_parents(
-    folded: Folded, statuses: Statuses, after: Ints, terms: _Terms, view: OrderView, reason: Array
-) -> None:
+def _tell_parents(folded: Folded, statuses: Statuses, after: Ints, view: OrderView, reason: Array) -> None:
     """How the shares of children changed; all of it is new to a parent that the first event names."""
-    _, _, events, groups, state = statuses
+    _, _, events, groups, state, terms = statuses
     of_children = np.flatnonzero((after[:, Column.PARENT] != 0)[groups.of])
     is_new = np.zeros(len(groups.of), np.bool_)
     is_new[groups.first] = state[:, Column.PARENT] == 0

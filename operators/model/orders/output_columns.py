@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from functools import cache
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from operators.model.arrays import Array, Flags, Ints, RecordBatch, optional
+from operators.model.arrays import Array, Flags, Ints, RecordBatch, Words, optional
 from operators.model.events import VERSION, EventType
 from operators.model.fees.costs import implementation_shortfalls, interval_vwaps, side_signs, slippages_bps
 from operators.model.orders.columns import MarketColumns
@@ -25,8 +26,12 @@ from operators.model.orders.schemas import (
 )
 from operators.model.orders.state import Context
 
-SIDE_NAMES: Final = pa.array([side.value for side in SIDES], pa.string())
-_STATUS_NAMES: Final = pa.array([status.value for status in STATUSES], pa.string())
+_SIDE_NAMES: Final = Words([side.value for side in SIDES])
+_ORDER_FIELDS: Final = list(ORDER_TYPE)
+_STATUS_FIELDS: Final = list(STATUS_TYPE)
+_DAY_FIELDS: Final = list(DAY_TYPE)
+_VERSION: Final = pa.scalar(VERSION, pa.int32())
+_STATUS_NAMES: Final = Words([status.value for status in STATUSES])
 
 
 class OrderView(NamedTuple):
@@ -69,25 +74,25 @@ def consolidated_batch(view: OrderView, reason: Array, context: Context) -> Reco
             view.order_id,
             view.parent_id,
             view.symbol,
-            SIDE_NAMES.take(pa.array(view.side)),
+            side_names(view.side),
             pa.array(view.quantity),
             view.cl_ord_id,
             _nullable(view.limit_price),
             view.time_in_force,
             pa.nulls(count, pa.bool_()),
         ],
-        fields=list(ORDER_TYPE),
+        fields=_ORDER_FIELDS,
     )
     status = pa.StructArray.from_arrays(
         [
-            _STATUS_NAMES.take(pa.array(view.code)),
+            _STATUS_NAMES.column(view.code + 1),
             reason,
             pa.array(filled),
             pa.array(view.leaves),
             pa.array(average, mask=filled <= 0),
             view.day,
         ],
-        fields=list(STATUS_TYPE),
+        fields=_STATUS_FIELDS,
     )
     columns = [
         *_repeated(EventType.ORDER_STATUS_CONSOLIDATED, count),
@@ -96,7 +101,7 @@ def consolidated_batch(view: OrderView, reason: Array, context: Context) -> Reco
         order,
         status,
         pa.array(view.sequence),
-        pa.repeat(pa.scalar(context.source, TEXT), count),
+        _text(context.source, count),
         view.venue,
         _nullable(view.arrival_price),
         _nullable(view.decision_price),
@@ -117,7 +122,7 @@ def day_column(trade_date: Ints, quantity: Ints, earlier: Ints, filled: Ints, no
         pa.array(filled),
         pa.array(notional // np.maximum(filled, 1), mask=filled <= 0),
     ]
-    return pa.StructArray.from_arrays(columns, fields=list(DAY_TYPE), mask=pa.array(first_day))
+    return pa.StructArray.from_arrays(columns, fields=_DAY_FIELDS, mask=pa.array(first_day))
 
 
 class FillView(NamedTuple):
@@ -149,7 +154,7 @@ def enriched_batch(view: OrderView, fill: FillView, context: Context) -> RecordB
         view.key,
         view.symbol,
         view.venue,
-        SIDE_NAMES.take(pa.array(view.side)),
+        side_names(view.side),
         pa.array(view.filled),
         pa.array(average),
         pa.array(view.notional),
@@ -170,7 +175,7 @@ def enriched_batch(view: OrderView, fill: FillView, context: Context) -> RecordB
         _shortfall(view, fill, signs),
         view.correlation_id,
         pa.array(view.sequence),
-        pa.repeat(pa.scalar(context.enrichment_source, TEXT), count),
+        _text(context.enrichment_source, count),
     ]
     return pa.RecordBatch.from_arrays(columns, schema=ENRICHED)
 
@@ -201,6 +206,11 @@ def _shortfall(view: OrderView, fill: FillView, signs: Ints) -> Array:
     ).column(list(SHORTFALL_TYPE))
 
 
+def side_names(sides: Ints) -> Array:
+    """The names of sides by their numbers."""
+    return _SIDE_NAMES.column(sides + 1)  # 0 is null
+
+
 def passed_on(batch: RecordBatch, name: str) -> Array:
     """A text or the market that outputs take from the event behind them."""
     return optional(batch, name, MARKET_TYPE if name == "market" else TEXT)
@@ -217,4 +227,14 @@ def _nullable(values: Ints) -> Array:
 
 
 def _repeated(event_type: str, count: int) -> Sequence[Array]:
-    return pa.repeat(pa.scalar(event_type, TEXT), count), pa.repeat(pa.scalar(VERSION, pa.int32()), count)
+    return _text(event_type, count), pa.repeat(_VERSION, count)
+
+
+def _text(text: str, count: int) -> Array:
+    return pa.repeat(_scalar(text), count)
+
+
+@cache
+def _scalar(text: str) -> Any:
+    """Of the few texts that are the same in all outputs."""
+    return pa.scalar(text, TEXT)

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from operators.model.arrays import Array, Ints, Words, strings
+from operators.model.arrays import Array, Ints, Words, are_few, strings
 from operators.model.orders.layout import (
     BENCHMARK_BYTES,
     BENCHMARKS,
@@ -179,6 +179,9 @@ class OrderTable:
 
     def _texts_of(self, numbers: Ints) -> BinaryArray:
         """Symbol, venue and time in force of each row, behind their length."""
+        if are_few(numbers):
+            places = zip(*(numbers[:, column].tolist() for column in _WORDS), strict=True)
+            return pa.array([self._text(place) for place in places], pa.binary())
         symbol, venue, time_in_force = (numbers[:, column] for column in _WORDS)
         venues, times = len(self.venues.values), len(self.times_in_force.values)
         distinct, of = np.unique((symbol * venues + venue) * times + time_in_force, return_inverse=True)

@@ -150,6 +150,23 @@ def test_a_null_inside_a_list_of_records_names_the_row_that_holds_it(codec) -> N
         codec.encode("orders.enrichment", pa.RecordBatch.from_pylist(rows, schema=empty.schema))
 
 
+def test_a_null_inside_a_record_that_may_be_missing_names_its_row(codec) -> None:
+    empty = codec.decode("orders.enrichment", []).batch
+    shortfall = {"decisionPrice": 1, "delay": 1, "execution": 1, "opportunity": None, "fees": 1, "total": 1}
+    filler = {pa.string(): "x", pa.int64(): 0, pa.int32(): 0, pa.float64(): 0.0}
+    row = {**{f.name: filler.get(f.type) for f in empty.schema}, "fees": []}
+
+    def encode(*given: dict | None) -> None:
+        rows = [{**row, "shortfall": each} for each in given]
+        codec.encode("orders.enrichment", pa.RecordBatch.from_pylist(rows, schema=empty.schema))
+
+    encode(None, None)
+    encode(None, shortfall, shortfall)
+    for before in ([], [None], [shortfall], [None, shortfall]):
+        with pytest.raises(EncodeError, match=rf"row {len(before)}: shortfall\.total is null"):
+            encode(*before, {**shortfall, "total": None})
+
+
 def test_a_missing_column_is_named(codec, values) -> None:
     batch = codec.decode(STATUS, values[:2]).batch
     with pytest.raises(EncodeError, match="no column source"):

@@ -320,10 +320,15 @@ def histories(draw: st.DrawFn) -> tuple[list[Batch], Scalar]:
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
-@given(histories())
-def test_the_fold_equals_the_scalar_rules(history: tuple[list[Batch], Scalar]) -> None:
+@given(histories(), st.booleans())
+def test_the_fold_equals_the_scalar_rules(history: tuple[list[Batch], Scalar], as_of_many: bool) -> None:
+    """However many events there are: the whole-array tools take few values another way than many."""
     batches, scalar = history
-    assert_equal(folded(batches), scalar)
+    with pytest.MonkeyPatch.context() as patch:
+        if as_of_many:
+            patch.setattr("operators.model.arrays._FEW", -1)
+        columnar = folded(batches)
+    assert_equal(columnar, scalar)
 
 
 def folded(batches: list[Batch]) -> Columnar:
