@@ -26,8 +26,13 @@ def as_list(column: BytesColumn) -> list[bytes | None]:
     return found
 
 
+def by_itself(column: BytesColumn) -> BytesColumn:
+    """The column without what else its memory holds: a pickled slice of an array brings all of the array along."""
+    return column.take(pa.array(np.arange(len(column)))) if isinstance(column, pa.Array) else column
+
+
 def lengths(array: Any) -> npt.NDArray[np.int64]:
-    """The length of each byte string of a `pyarrow.BinaryArray`; that of a null is 0."""
+    """The length of each byte string of a `pyarrow.BinaryArray`; that of a null says nothing, and mostly is 0."""
     return np.diff(_offsets(array)).astype(np.int64)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from confluent_kafka import KafkaError, Producer, cimpl
 
 from broker.byte_columns import addresses, lengths
+from broker.kafka_client import LOGGER
 
 _COPY: Final = 0x2  # RD_KAFKA_MSG_F_COPY: the client copies the bytes, which are ours again when the call returns
 _ANY_PARTITION: Final = -1
@@ -48,6 +49,7 @@ def batches_of(producer: Producer) -> Batches:
     """The fastest way into a producer's queue that is to be had here."""
     handle, library = _handle(producer), _library()
     if handle is None or library is None:
+        LOGGER.warning("this build of confluent-kafka is not known well enough: batches are sent in a slower way")
         return DocumentedBatches(producer)
     return NativeBatches(handle, library)
 

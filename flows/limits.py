@@ -33,7 +33,7 @@ def within_limits(log_: Log, topics: Sequence[str], *, tell: bool) -> Log:
         topic, reason = min(limits.untold.items())
         log.warning(
             "the limits of topics cannot be read: a record larger than one of them takes would stop the flow; "
-            "mend it with the right DescribeConfigs on them",
+            "if this is a matter of rights, DescribeConfigs on them mends it",
             topics=sorted(limits.untold), topic=topic, reason=reason,
         )  # fmt: skip
     problems = [

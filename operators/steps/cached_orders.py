@@ -120,6 +120,8 @@ class CachedOrders:
 
     def changed(self, rows: Ints) -> list[Values]:
         """Changed rows as they are stored; `RecordTooLargeError` if one is larger than the changelog takes."""
+        if not len(rows):
+            return []
         table = self.table
         groups = self._groups[rows]
         order = np.argsort(groups, kind="stable")
@@ -128,10 +130,10 @@ class CachedOrders:
         due = table.numbers[rows, Column.EXPIRE_AT_MS]
         stored = table.serialise(rows, np.stack([due.byteswap(), np.full_like(due, _NEVER)], axis=1))
         sizes = lengths(stored)
-        if len(sizes) and sizes.max() + KEY_BYTES_MAX > self._record_bytes_max:
+        if sizes.max() + KEY_BYTES_MAX > self._record_bytes_max:
             for key, size in zip(keys, sizes.tolist(), strict=True):
                 self._check_size(len(key) + size)
-        starts = [0, *(places(groups[1:] != groups[:-1]) + 1).tolist()] if len(rows) else []
+        starts = [0, *(places(groups[1:] != groups[:-1]) + 1).tolist()]
         return [
             Values(int(groups[start]), keys[start:end], stored.slice(start, end - start))
             for start, end in zip(starts, [*starts[1:], len(rows)], strict=True)

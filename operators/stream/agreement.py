@@ -118,6 +118,7 @@ class Agreement:
 
     def hear(self, told: Told) -> None:
         """Takes in what a lane has told; it counts from the next epoch on."""
-        self._heard.append(told)
+        if not self.ended:  # its lane comes to no more terms
+            self._heard.append(told)
         if told.address is not None:
             self._addresses[told.lane] = told.address

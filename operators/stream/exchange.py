@@ -61,7 +61,7 @@ class Exchange:
         return result
 
     def epoch_began(self, epoch: int) -> None:
-        """Nothing of an earlier epoch may be left: it would count as processed."""
+        """Nothing of an earlier epoch may be left: it was committed, and its rows were never taken."""
         assert all(held >= epoch for _, held in self._held), f"parts of an epoch before {epoch} never became complete"
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from broker.byte_columns import BytesColumn
+from broker.byte_columns import BytesColumn, by_itself
 from broker.contract import Headers, Record, TopicPartition
 from config.errors import BadRecordError
 from operators.stream.agreement import Told
@@ -163,14 +163,17 @@ def concatenate(parts: Sequence[Columns]) -> Columns:
 
 @dataclass(slots=True)
 class Encoded:
-    """Records of one topic ready to be sent, as bytes or, where they cross processes, as Arrow arrays."""
+    """Records of one topic ready to be sent."""
 
     topic: str
     keys: Sequence[bytes | None] | pa.Array
-    values: Sequence[bytes | None] | pa.Array
+    values: BytesColumn
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def __reduce__(self) -> tuple[type[Encoded], tuple[object, ...]]:
+        return Encoded, (self.topic, by_itself(self.keys), by_itself(self.values))
 
 
 @dataclass(slots=True)
@@ -181,6 +184,9 @@ class Changes:
     group: int
     keys: Sequence[bytes]
     values: BytesColumn
+
+    def __reduce__(self) -> tuple[type[Changes], tuple[object, ...]]:
+        return Changes, (self.topic, self.group, self.keys, by_itself(self.values))
 
 
 @dataclass(slots=True)

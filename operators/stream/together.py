@@ -99,7 +99,8 @@ class TogetherReader:
                 if not (topic.is_behind(partition) if partition.runs else self._is_waited_for(topic, partition, now_s)):
                     continue
                 at_hand = partition.runs and topic.has_more
-                known_ms = partition.last_ms() + (0 if at_hand else AHEAD_MS)
+                # Times may go back within a partition. Below its own next record no lane could ever give anything.
+                known_ms = max(partition.place_ms, partition.last_ms()) + (0 if at_hand else AHEAD_MS)
                 if known_ms < until_ms:
                     until_ms, nearest = known_ms, topic
         return until_ms, nearest

@@ -9,6 +9,8 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from broker.byte_columns import as_array
 from broker.kafka_batches import Batches, DocumentedBatches, NativeBatches, batches_of, error_callback
+from broker.kafka_sender import KafkaProducer
+from broker.kafka_waits import Waits
 from broker.murmur2 import partition_of
 
 TOPIC = "batches"
@@ -48,13 +50,17 @@ def read(producer: Producer, count: int) -> list[tuple[int, bytes | None, bytes 
     return [(partition, key, value) for partition, _, key, value in sorted(records)]
 
 
-def test_the_producer_that_the_log_makes_has_the_native_way(producer: Producer) -> None:
-    assert isinstance(batches_of(producer), NativeBatches)
+def test_a_producer_that_the_log_makes_has_the_native_way(caplog: pytest.LogCaptureFixture) -> None:
+    sender = KafkaProducer(MOCK, Waits("a mock"), deadline_s=10)
+    assert isinstance(batches_of(sender._producer), NativeBatches)
+    sender.close()
+    assert "slower" not in caplog.text
 
 
-def test_a_producer_of_unknown_layout_has_the_documented_way() -> None:
+def test_a_producer_of_unknown_layout_has_the_documented_way_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     # Without our callback, what lies behind the handle is not what the check expects.
     assert isinstance(batches_of(Producer(dict(MOCK))), DocumentedBatches)
+    assert "slower" in caplog.text
 
 
 def test_records_arrive_as_they_were_given(producer: Producer, batches: Batches) -> None:

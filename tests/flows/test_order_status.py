@@ -49,6 +49,15 @@ def test_an_order_filled_in_two_parts_ends_filled_at_the_average_price() -> None
         assert [e.filled_quantity for e in flow.read("orders.enrichment")] == [40, 100]
 
 
+def test_a_status_that_is_refused_alone_says_what_is_wrong_with_it() -> None:
+    with FlowTester("order_status") as flow:
+        flow.send("orders.status", status("NEW", 1, quantity=-5))
+        flow.run()
+        [letter] = flow.dead_letters()
+        assert letter.headers["__streams.errors.exception"] == "InvalidRecordError"
+        assert "-5" in letter.headers["__streams.errors.message"]
+
+
 def test_state_survives_crashes_at_any_epoch_with_and_without_stores() -> None:
     with FlowTester("order_status") as flow:
         flow.send("orders.status", status("NEW", 1))

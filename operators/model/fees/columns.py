@@ -177,12 +177,12 @@ def fee_lists(count: int, parts: Sequence[tuple[FeeKind, Ints, Flags | None]]) -
         sizes += 1 if mask is None else mask
     offsets = np.zeros(count + 1, np.int32)
     np.cumsum(sizes, out=offsets[1:])
-    places = offsets[:-1].copy()
+    free = offsets[:-1].copy()
     kinds, amounts = np.zeros(offsets[-1], np.int64), np.zeros(offsets[-1], np.int64)
     for kind, values, mask in parts:
-        at = places if mask is None else places[mask]
+        at = free if mask is None else free[mask]
         amounts[at] = values if mask is None else values[mask]
         kinds[at] = 1 + _KINDS.index(kind)  # 0 is null
-        places += 1 if mask is None else mask
+        free += 1 if mask is None else mask
     fees = pa.StructArray.from_arrays([_KIND_NAMES.column(kinds), pa.array(amounts)], ["kind", "amount"])
     return pa.ListArray.from_arrays(pa.array(offsets), fees)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from fake_readers import At, FakeReader, Times
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from broker.contract import TopicPartition
@@ -106,20 +106,28 @@ def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lane_module, "REST_S", 0)
 
 
-partitions = st.lists(st.lists(st.integers(0, 100_000), max_size=40).map(sorted), max_size=3)
+times = st.lists(st.integers(0, 100_000), max_size=40)
 
 
 @settings(deadline=None)
 @given(
-    lanes=st.lists(partitions, min_size=1, max_size=4),
+    lanes=st.lists(st.lists(times, max_size=3), min_size=1, max_size=4),
     poll_records=st.integers(1, 20),
     fetch_records=st.integers(1, 20) | st.just(10**6),
     until_end=st.booleans(),
     seed=st.integers(0, 1_000),
 )
-def test_lanes_give_every_record_and_none_before_what_another_has_of_earlier_times(
+@example(
+    lanes=[[[10_000, *range(1_000)]], [list(range(1_000))]], poll_records=10, fetch_records=100, until_end=True, seed=1
+)
+def test_lanes_give_every_record_in_its_order_whatever_the_clocks_of_producers_say(
     lanes: list[Times], poll_records: int, fetch_records: int, until_end: bool, seed: int
 ) -> None:
+    give_all(lanes, poll_records=poll_records, fetch_records=fetch_records, until_end=until_end, seed=seed)
+
+
+def give_all(lanes: list[Times], *, poll_records: int, fetch_records: int, until_end: bool, seed: int) -> Cluster:
+    """A cluster that has given all of it, each partition in its order."""
     cluster = Cluster(lanes, seed=seed, poll_records=poll_records, until_end=until_end)
     for site in cluster.sites:
         site.reader.fetch_records = fetch_records
@@ -132,6 +140,21 @@ def test_lanes_give_every_record_and_none_before_what_another_has_of_earlier_tim
         for number, times in enumerate(of):
             found = [r.number for _, _, given in cluster.sites[index].given for r in given if r.part == number]
             assert found == list(range(len(times)))
+    return cluster
+
+
+@settings(deadline=None)
+@given(
+    lanes=st.lists(st.lists(times.map(sorted), max_size=3), min_size=1, max_size=4),
+    poll_records=st.integers(1, 20),
+    fetch_records=st.integers(1, 20) | st.just(10**6),
+    until_end=st.booleans(),
+    seed=st.integers(0, 1_000),
+)
+def test_lanes_give_no_record_before_what_another_has_of_earlier_times(
+    lanes: list[Times], poll_records: int, fetch_records: int, until_end: bool, seed: int
+) -> None:
+    cluster = give_all(lanes, poll_records=poll_records, fetch_records=fetch_records, until_end=until_end, seed=seed)
     # A client that brings little at once lets others get ahead by as much as within one process.
     apart_ms = TOGETHER_MS if fetch_records == 10**6 else AHEAD_MS
     given = [(epoch, r.at_ms) for site in cluster.sites for epoch, terms, found in site.given for r in found]
