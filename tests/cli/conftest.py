@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -66,6 +67,8 @@ def environment(tmp_path, log_path):
 def start(environment):
     """Starts a Python program, by default `orderflow`, in a process of its own that does not outlive the test."""
     processes = []
+    # What a shell runs in the background ignores Ctrl-C, and so do its children unless someone here takes it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def start(*arguments, module="cli"):
         command = [sys.executable, "-m", module, *[str(argument) for argument in arguments]]
@@ -78,6 +81,7 @@ def start(environment):
     for process in processes:
         process.kill()
         process.communicate()
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
