@@ -30,13 +30,18 @@ class Holder(msgspec.Struct, frozen=True):
         """Whether a process of that number, and not this one, runs on this host."""
         if self.host != socket.gethostname() or self.pid == os.getpid():
             return False
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:  # it is somebody else's
-            return True
+        return process_exists(self.pid)
+
+
+def process_exists(pid: int) -> bool:
+    """Whether a process of that number runs on this host, or has ended and was not cleared away yet."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is somebody else's
         return True
+    return True
 
 
 def this_holder() -> Holder:

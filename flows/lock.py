@@ -25,6 +25,7 @@ from typing import Final
 import msgspec
 import structlog
 
+from broker.holder import process_exists
 from config.errors import AlreadyRunningError, StoreError
 from flows.supervisor import SUPERVISOR_VARIABLE
 
@@ -60,7 +61,7 @@ class Running(msgspec.Struct, frozen=True):
         """Whether it goes by itself: it is dying, its supervisor is gone, or is this one's, which ends all it had."""
         if self.host != socket.gethostname():
             return False
-        if self.supervisor is not None and (self.supervisor == supervisor or not _exists(self.supervisor)):
+        if self.supervisor is not None and (self.supervisor == supervisor or not process_exists(self.supervisor)):
             return True
         return is_dying(self.pid)
 
@@ -146,19 +147,9 @@ def _this_process(environment: Mapping[str, str]) -> Running:
     )
 
 
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # it is somebody else's
-        return True
-    return True
-
-
 def is_dying(pid: int) -> bool:
     """Whether a process of this host is gone, or killed and not cleared away yet; what cannot be told is a no."""
-    if not _exists(pid):
+    if not process_exists(pid):
         return True
     try:
         stat = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
