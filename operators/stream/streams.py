@@ -8,14 +8,14 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from broker.byte_columns import as_array, lengths
 from broker.contract import Record
-from broker.record_size import RECORD_BYTES_MAX_DEFAULT
-from config.errors import EncodeError, RecordTooLargeError
+from broker.record_size import RECORD_BYTES_MAX_DEFAULT, batch_bytes
+from config.errors import EncodeError
 from operators.model.money import INT64_MAX, INT64_MIN
 from operators.stream.kernel import StreamBatch
-from operators.stream.records import Ints, Origin
+from operators.stream.records import Origin
 
 _FEW: Final = 1_000
 """More records than this are encoded batch by batch: putting them together would cost more than it saves."""
@@ -74,24 +74,15 @@ def put_together(batches: Sequence[StreamBatch]) -> Sequence[StreamBatch]:
         rows.append(of_batch + len(records))
         records += batch.origin.records
     whole = pa.concat_batches([batch.batch for batch in batches])
-    keys = [_as_array(batch.keys) for batch in batches]
+    keys = [as_array(batch.keys) for batch in batches]
     return [StreamBatch(whole, pa.concat_arrays(keys), Origin(records), np.concatenate(rows))]
-
-
-def _as_array(keys: Sequence[bytes] | pa.Array) -> pa.Array:
-    return keys if isinstance(keys, pa.Array) else pa.array(keys, pa.binary())
 
 
 def check_sizes(topic: str, keys: Sequence[bytes] | pa.Array, values: pa.Array, record_bytes_max: int) -> None:
     """Raises `RecordTooLargeError` for the first record larger than the log takes."""
     if _bytes_at_most(values) + _bytes_at_most(keys) <= record_bytes_max:
         return  # all of them together are no larger, so a small batch need not be looked at one by one
-    sizes = _lengths(values) + _lengths(keys)
-    if len(sizes) and int(sizes.max()) > record_bytes_max:
-        index = int(np.argmax(sizes > record_bytes_max))
-        raise RecordTooLargeError(
-            topic=topic, index=index, size_bytes=int(sizes[index]), size_bytes_max=record_bytes_max
-        )
+    batch_bytes(topic, lengths(as_array(keys)), lengths(as_array(values)), record_bytes_max=record_bytes_max)
 
 
 def _integers(value: Any, path: str = "") -> Iterator[tuple[str, int]]:
@@ -108,10 +99,3 @@ def _integers(value: Any, path: str = "") -> Iterator[tuple[str, int]]:
 
 def _bytes_at_most(values: Sequence[bytes] | pa.Array) -> int:
     return int(values.nbytes) if isinstance(values, pa.Array) else sum(map(len, values))
-
-
-def _lengths(values: Sequence[bytes] | pa.Array) -> Ints:
-    if isinstance(values, pa.Array):
-        lengths: Ints = pc.fill_null(pc.binary_length(values), 0).to_numpy(zero_copy_only=False).astype(np.int64)
-        return lengths
-    return np.fromiter(map(len, values), np.int64, len(values))
