@@ -19,8 +19,8 @@ from random import Random
 from typing import Any
 
 import msgspec
-from chaos_log import PARTITIONS, Input, Place, decoded, differences, encoded, letter_problems, store_values
-from chaos_risk import AT, DOLLAR, MS, SYMBOLS, control, firm, symbol_references
+from chaos_log import PARTITIONS, Place, decoded, differences, encoded, letter_problems, store_values
+from chaos_risk import AT, DOLLAR, MS, SYMBOLS, RiskCheckJob, control, firm, symbol_references
 
 from broker.murmur2 import partition_of
 from operators.model.events import EventType, OrderIntent, OrderStatusChanged, OrderSummary, RiskOutcome, StatusDetail
@@ -42,20 +42,12 @@ Decision = tuple[str, tuple[str, ...]]
 
 
 @dataclass
-class GroupRiskJob:
+class GroupRiskJob(RiskCheckJob):
     """Requests of accounts in groups."""
 
     bursts: int
     seed: int
     name: str = "risk_groups"
-    command: Sequence[str] = ("run", "risk_check")
-    flow: str = "risk_check"
-    steps: Mapping[str, int] = field(default_factory=lambda: {"self_trade": 32, "totals": 32, "risk": 32})
-    sources: Sequence[str] = ("orders.input", "orders.status", "risk.releases")
-    progress_topic: str = "risk.outcome"
-    environment: Mapping[str, str] = field(default_factory=dict)
-    records: Sequence[Input] = ()
-    closing: int = 0
     intents: Mapping[str, OrderIntent] = field(default_factory=dict)
     """By ClOrdID, of which each has one of its own."""
 

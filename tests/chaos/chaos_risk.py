@@ -55,13 +55,10 @@ _WARN = Levels(
 )  # fmt: skip
 
 
-@dataclass
-class RiskJob:
-    """Requests and consolidated statuses of accounts, while limits and trading states change."""
+@dataclass(kw_only=True)
+class RiskCheckJob:
+    """What all jobs of the flow have in common."""
 
-    orders: int
-    seed: int
-    name: str = "risk_check"
     command: Sequence[str] = ("run", "risk_check")
     flow: str = "risk_check"
     steps: Mapping[str, int] = field(default_factory=lambda: {"self_trade": 32, "totals": 32, "risk": 32})
@@ -70,6 +67,15 @@ class RiskJob:
     environment: Mapping[str, str] = field(default_factory=dict)
     records: Sequence[Input] = ()
     closing: int = 0
+
+
+@dataclass
+class RiskJob(RiskCheckJob):
+    """Requests and consolidated statuses of accounts, while limits and trading states change."""
+
+    orders: int
+    seed: int
+    name: str = "risk_check"
 
     def __post_init__(self) -> None:
         events = [event for number in range(self.orders) for event in _Story(number, self.orders, self.seed).told]
